@@ -1,0 +1,53 @@
+# `make demo` and `make test` need Python 3.11, make and git, nothing else: everything is installed into .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Tools find each other on the PATH of the virtual environment; sam sends no telemetry from here.
+export PATH := $(abspath $(BIN)):$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: setup demo test check format lint types templates fast bench clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.txt constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH: install Python 3.11, or say 'make PYTHON=...'" >&2; exit 2; }
+	@echo "Installing the tools into .venv (once) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
+	@$(BIN)/python -m pip check
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m lab.demo
+
+test: $(INSTALLED) check
+	$(BIN)/python -m pytest tests/integration
+
+check: $(INSTALLED) format lint types templates fast
+
+format:
+	$(BIN)/ruff format --check .
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+templates:
+	$(BIN)/python build.py --out .build/check --no-package
+	$(BIN)/cfn-lint .build/check/*.json
+	@for template in zone root foundation data service; do \
+	  AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint --template .build/check/$$template.json >.build/sam-validate.log 2>&1 \
+	  && echo "sam validate --lint: $$template.json is valid" || { cat .build/sam-validate.log; exit 1; }; \
+	done
+
+fast:
+	$(BIN)/python -m pytest --ignore tests/integration
+
+bench: $(INSTALLED)
+	$(BIN)/python -m generator.bench
+
+clean:
+	rm -rf .venv .build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
