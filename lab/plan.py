@@ -1,0 +1,178 @@
+"""What one lab is made of: directories, addresses, ports, names. Written to `lab.json`, read by every part."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.addresses import LOOPBACK, Endpoint, can_bind, candidate_bases, region_addresses
+
+DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".lab"
+PROFILE = "payments-lab"
+PLACES = ("primary", "secondary", "witness")
+ACCOUNT_ID = "000000000000"
+_PORTS_PER_REGION = 10  # four are used; round numbers are easier to read in a log
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPlan:
+    """Where one region listens. The witness takes no payments: only its proxy is started."""
+
+    name: str
+    place: str
+    address: str
+    proxy_port: int
+    front_door_port: int
+    postgres_port: int  # what clients use: the TLS endpoint
+    postgres_server_port: int  # behind it, in the clear, for the endpoint and for replication
+
+    @property
+    def proxy_url(self) -> str:
+        return f"http://{self.address}:{self.proxy_port}"
+
+    @property
+    def holds_data(self) -> bool:
+        return self.place != "witness"
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        ports = [self.proxy_port]
+        if self.holds_data:
+            ports += [self.front_door_port, self.postgres_port, self.postgres_server_port]
+        return tuple((self.address, port) for port in ports)
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """`directory` is for the user to read; `runtime_directory` is what PostgreSQL's user can read, gone on `down`."""
+
+    directory: Path
+    runtime_directory: Path
+    gateway_port: int
+    domain: str
+    regions: dict[str, RegionPlan]
+    profile: str = PROFILE
+    account_id: str = ACCOUNT_ID
+
+    @property
+    def gateway_address(self) -> str:
+        return LOOPBACK
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    @property
+    def aws_endpoint_url(self) -> str:
+        """What an operator's tools use: the primary region's proxy, which serves every region's requests."""
+        return self.region_at("primary").proxy_url
+
+    @property
+    def ca_file(self) -> Path:
+        return self.directory / "ca.pem"
+
+    @property
+    def aws_config_file(self) -> Path:
+        return self.directory / "aws" / "config"
+
+    @property
+    def aws_credentials_file(self) -> Path:
+        return self.directory / "aws" / "credentials"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.runtime_directory / "control.sock"
+
+    @property
+    def file(self) -> Path:
+        return plan_file(self.directory)
+
+    @property
+    def data_regions(self) -> tuple[RegionPlan, ...]:
+        return tuple(region for region in self.regions.values() if region.holds_data)
+
+    def region_at(self, place: str) -> RegionPlan:
+        return next(region for region in self.regions.values() if region.place == place)
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Everything the lab listens on."""
+        of_regions = [endpoint for region in self.regions.values() for endpoint in region.endpoints()]
+        return ((LOOPBACK, self.gateway_port), *of_regions)
+
+    def write(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        scratch = self.file.with_suffix(".tmp")
+        scratch.write_text(json.dumps(asdict(self), indent=2, default=str) + "\n")
+        scratch.replace(self.file)
+
+
+def plan_file(directory: Path) -> Path:
+    return directory / "lab.json"
+
+
+def plan_lab(
+    *,
+    directory: Path,
+    regions: Mapping[str, str],
+    domain: str,
+    base_port: int | None = None,
+    account_id: str = ACCOUNT_ID,
+) -> LabPlan:
+    """Choose addresses and ports for `regions` (place -> region name); creates nothing.
+
+    With `base_port` the ports follow from it, taken or not: who starts the lab checks and names the holder.
+    """
+    addresses = region_addresses(len(PLACES))
+    shared = len(set(addresses)) == len(addresses)
+    runtime = Path(tempfile.gettempdir()).resolve() / f"payments-lab-{os.getuid()}-{os.urandom(4).hex()}"
+    size = _PORTS_PER_REGION * (1 if shared else len(PLACES))
+    for base in candidate_bases(size) if base_port is None else (base_port,):
+        plan = LabPlan(
+            directory=directory.resolve(),
+            runtime_directory=runtime,
+            gateway_port=base,
+            domain=domain,
+            account_id=account_id,
+            regions={
+                regions[place]: _region(
+                    regions[place], place, address, base + (0 if shared else _PORTS_PER_REGION * index)
+                )
+                for index, (place, address) in enumerate(zip(PLACES, addresses, strict=True))
+            },
+        )
+        if base_port is not None or all(can_bind(endpoint) for endpoint in plan.endpoints()):
+            return plan
+    raise RuntimeError("no free block of ports between 20000 and 32000 on the loopback addresses")
+
+
+def read_plan(file: Path) -> LabPlan:
+    """Raises FileNotFoundError when there is no lab, ValueError when the file is not one of ours."""
+    return plan_from_json(file.read_text())
+
+
+def plan_from_json(text: str) -> LabPlan:
+    try:
+        value: dict[str, Any] = json.loads(text)
+        regions = {name: RegionPlan(**region) for name, region in value.pop("regions").items()}
+        directory, runtime = Path(value.pop("directory")), Path(value.pop("runtime_directory"))
+        return LabPlan(directory=directory, runtime_directory=runtime, regions=regions, **value)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a lab plan: {error!r}") from error
+
+
+def _region(name: str, place: str, address: str, base: int) -> RegionPlan:
+    return RegionPlan(
+        name=name,
+        place=place,
+        address=address,
+        proxy_port=base + 1,
+        front_door_port=base + 2,
+        postgres_port=base + 3,
+        postgres_server_port=base + 4,
+    )

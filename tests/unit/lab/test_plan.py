@@ -1,0 +1,52 @@
+"""A plan survives its file, and gives every part an address of its own on loopback."""
+
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from lab.addresses import PortTakenError, require_free
+from lab.plan import LabPlan, plan_from_json, plan_lab, read_plan
+
+REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
+
+
+def make_plan(directory: Path, base_port: int | None = None) -> LabPlan:
+    return plan_lab(directory=directory, regions=REGIONS, domain="payments.test", base_port=base_port)
+
+
+def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    plan.write()
+    assert read_plan(plan.file) == plan
+
+
+def test_every_endpoint_is_on_loopback_and_used_once(tmp_path: Path) -> None:
+    endpoints = make_plan(tmp_path).endpoints()
+    assert all(ip_address(address).is_loopback for address, _ in endpoints)
+    assert len(set(endpoints)) == len(endpoints) == 1 + 4 + 4 + 1
+
+
+def test_a_fixed_base_port_is_kept(tmp_path: Path) -> None:
+    assert make_plan(tmp_path, base_port=21_000).gateway_port == 21_000
+
+
+def test_a_taken_port_is_reported_with_the_process_that_holds_it() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        with pytest.raises(PortTakenError, match=r"in use by .*\(pid \d+\)"):
+            require_free([server.getsockname()])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"regions": {}}', '{"regions": []}', "[]"])
+def test_a_file_that_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a lab plan"):
+        plan_from_json(text)
+
+
+def test_the_witness_takes_no_payments(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    assert [region.name for region in plan.data_regions] == ["us-east-1", "us-east-2"]
+    assert plan.region_at("witness").name == "us-west-2"
