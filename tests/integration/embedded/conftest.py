@@ -1,0 +1,52 @@
+"""One embedded AWS for the session, started as the lab starts it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lab.plan import plan_lab
+from tests.integration.embedded.embedded_aws import REGIONS, ROOT, EmbeddedAws, eventually
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    directory = tmp_path_factory.mktemp("embedded")
+    plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test", base_port=_free_port())
+    plan.write()
+    log = directory / "embedded.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab.embedded", "--plan", str(plan.file)],
+            cwd=ROOT,
+            env={**os.environ, "LOG_LEVEL": "WARNING"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"the embedded AWS ended with {process.returncode}:\n{log.read_text()}")
+            with socket.socket() as probe:
+                return probe.connect_ex((plan.gateway_address, plan.gateway_port)) == 0
+
+        eventually(answers, "the embedded AWS answers")
+        yield EmbeddedAws(plan, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
