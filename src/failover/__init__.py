@@ -1,0 +1,1 @@
+"""Which region is active, and how that changes. Standard library only."""

@@ -1,0 +1,1 @@
+"""Payments: what is accepted, journalled and posted. Standard library only."""

@@ -1,0 +1,99 @@
+"""Accepting a payment: refuse what can be refused, decide in the journal, then post to the ledger."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from failover.control import Phase
+from payments.clock import Clock
+from payments.currencies import CURRENCIES
+from payments.errors import (
+    AccountClosed,
+    CurrencyMismatch,
+    IdempotencyKeyReused,
+    LedgerUnavailable,
+    SameAccount,
+    Unauthenticated,
+    UnknownAccount,
+    UnknownCurrency,
+)
+from payments.idempotency import fingerprint, idempotency_key, payment_id
+from payments.journal import new_entry
+from payments.lease import Lease, Leases
+from payments.model import Account, Payment, PaymentRequest, Standing, Status
+from payments.parse import payment_request
+from payments.ports import Directory, Journal, Ledger, Parties, Sessions
+from payments.sessions import authenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A payment as its client sees it; `not_posted` says why the ledger lacks it, for logs and metrics."""
+
+    payment: Payment
+    status: Status
+    not_posted: str = ""
+
+
+def accept_payment(
+    token: str | None,
+    key: str | None,
+    body: bytes,
+    *,
+    sessions: Sessions,
+    directory: Directory,
+    leases: Leases,
+    journal: Journal,
+    ledger: Ledger,
+    clock: Clock,
+) -> Outcome:
+    """The payment path. Once the journal holds the entry nothing may refuse it any more: it will be posted.
+
+    Both outcomes promise the same: executed exactly once. A retry joins here and may post; nothing is ever
+    "in flight". Raises Refused or NotActive when nothing was stored, Unavailable when that is unknown.
+    """
+    merchant_id = authenticated(token, sessions=sessions, clock=clock)
+    idempotent_id = payment_id(merchant_id, idempotency_key(key))
+    request = payment_request(merchant_id, body)
+    check_acceptable(request, directory.parties(merchant_id, (request.debtor, request.creditor)))
+    lease = leases.hold()
+    accepted_at = datetime.fromtimestamp(clock.now().wall, UTC)
+    payment = Payment(idempotent_id, fingerprint(request), request, accepted_at)
+    decided = journal.put(new_entry(payment, lease.epoch)).payment
+    if decided.fingerprint != payment.fingerprint:
+        raise IdempotencyKeyReused
+    return _posted(decided, lease, ledger)
+
+
+def check_acceptable(request: PaymentRequest, parties: Parties) -> None:
+    """Everything a payment can be refused for, before anything is stored. There is no balance check."""
+    if parties.merchant is None or parties.merchant.status is not Standing.OPEN:
+        raise Unauthenticated
+    if request.money.currency not in CURRENCIES:
+        raise UnknownCurrency
+    if request.debtor == request.creditor:
+        raise SameAccount
+    debtor = parties.accounts.get(request.debtor)
+    if debtor is not None and debtor.merchant_id not in (None, request.merchant_id):
+        debtor = None  # somebody else's account is as good as none, and is not given away
+    for field, account in (("debtor", debtor), ("creditor", parties.accounts.get(request.creditor))):
+        _check_account(field, account, request.money.currency)
+
+
+def _check_account(field: str, account: Account | None, currency: str) -> None:
+    if account is None:
+        raise UnknownAccount(field)
+    if account.status is not Standing.OPEN:
+        raise AccountClosed(field)
+    if account.currency != currency:
+        raise CurrencyMismatch(field)
+
+
+def _posted(payment: Payment, lease: Lease, ledger: Ledger) -> Outcome:
+    """The ledger compares the epoch of the poster's own lease with its fence, never the entry's."""
+    if lease.phase is not Phase.STEADY:
+        return Outcome(payment, Status.ACCEPTED, lease.phase.value)
+    try:
+        ledger.post(payment, lease.epoch)
+    except LedgerUnavailable as reason:
+        return Outcome(payment, Status.ACCEPTED, reason.detail)
+    return Outcome(payment, Status.POSTED)

@@ -1,0 +1,30 @@
+"""Time as an argument: the three things the domain does with it."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment read from both clocks, in seconds. `monotonic` compares within one process only."""
+
+    monotonic: float
+    wall: float
+
+    def later(self, seconds: float) -> "Instant":
+        return Instant(self.monotonic + seconds, self.wall + seconds)
+
+
+class Clock(Protocol):
+    def now(self) -> Instant: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> Instant:
+        return Instant(time.monotonic(), time.time())
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
