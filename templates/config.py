@@ -330,7 +330,7 @@ def _lengths(service: str, environment: str, domain: str) -> Iterator[Problem]:
             key = "dns.domain" if kind == "certificate" else "service"
             yield Problem(
                 key,
-                f"{len(name)} characters in {shown(name)}, the name of the {kind}, made of service and environment",
+                f"{len(name)} characters in {shown(name)}, the name of the {kind}",
                 f"at most {limit} characters",
             )
 

@@ -64,8 +64,8 @@ class Names(NamedTuple):
     def bounded(self) -> Iterator[BoundedName]:
         """The longest name of each kind whose limit a long service or environment could pass.
 
-        The limits are the ``maxLength`` of the CloudFormation resource schemas, and for certificates that of their
-        first name, https://docs.aws.amazon.com/acm/latest/userguide/gs-acm-request-public.html
+        The limits are the ``maxLength`` of the CloudFormation resource schemas, and for certificates that of
+        their first name, https://docs.aws.amazon.com/acm/latest/userguide/gs-acm-request-public.html
         """
         yield BoundedName("Region switch plan", self.plan, 32)
         yield BoundedName("S3 bucket", self.bucket("code", "secondary"), 63)

@@ -1,4 +1,4 @@
-"""What AWS offers and until when: region sets, engine versions, runtimes. It ages; each says where to look."""
+"""What AWS offers and until when: region sets, engine versions, runtimes. Each says where to look again."""
 
 from datetime import date
 
