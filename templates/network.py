@@ -1,0 +1,173 @@
+"""The network of one region: three zones, each with a public and a private subnet and a NAT gateway of its own."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import islice
+
+from troposphere import GetAZs, If, Join, Select, Sub, Tags, Template, ec2
+
+from templates import policies
+from templates.links import Link
+from templates.names import Names
+from templates.places import IS_PRIMARY, lookup
+
+VPC_ID = Link("Network", "VpcId", "The region's private network.")
+PRIVATE_SUBNET_IDS = Link(
+    "Network", "PrivateSubnetIds", "Private subnets, one per zone, separated by commas."
+)
+PRIVATE_ROUTE_TABLES = tuple(
+    Link("Network", f"PrivateRouteTable{letter}", f"Routes of the private subnet in zone {letter}.")
+    for letter in "ABC"
+)
+ANYWHERE = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """The address space of each region (they must not overlap, or the peering is refused) and what may be reached."""
+
+    primary: IPv4Network
+    secondary: IPv4Network
+    tables: str  # the pattern of our tables' names
+
+    def blocks(self, letter: str, *, public: bool) -> If:
+        """One sixteenth each, private ones first: room for as many again."""
+        position = "ABC".index(letter) + (3 if public else 0)
+        primary, secondary = (_sixteenth(cidr, position) for cidr in (self.primary, self.secondary))
+        return If(IS_PRIMARY, primary, secondary)
+
+
+def _sixteenth(cidr: IPv4Network, position: int) -> str:
+    return str(next(islice(cidr.subnets(prefixlen_diff=4), position, None)))
+
+
+def add_network(template: Template, names: Names, plan: NetworkPlan) -> None:
+    vpc = template.add_resource(
+        ec2.VPC(
+            "Vpc",
+            CidrBlock=If(IS_PRIMARY, str(plan.primary), str(plan.secondary)),
+            EnableDnsSupport=True,
+            EnableDnsHostnames=True,
+            Tags=Tags(Name=Sub(f"{names.service}-${{Place}}-{names.environment}", Place=lookup("Place"))),
+        )
+    )
+    attachment = _add_internet_gateway(template, vpc)
+    public = template.add_resource(
+        ec2.RouteTable("PublicRouteTable", VpcId=vpc.ref(), Tags=Tags(Name="public"))
+    )
+    template.add_resource(
+        ec2.Route(
+            "PublicRoute",
+            RouteTableId=public.ref(),
+            DestinationCidrBlock=ANYWHERE,
+            GatewayId=attachment.InternetGatewayId,
+            DependsOn=[attachment],
+        )
+    )
+    subnets, tables = [], []
+    for letter in "ABC":
+        nat = _add_public_zone(template, plan, letter, vpc, public, attachment)
+        subnet, table = _add_private_zone(template, plan, letter, vpc, nat)
+        subnets.append(subnet)
+        tables.append(table)
+    _add_endpoints(template, plan, vpc, tables)
+    template.add_output(VPC_ID.publish(names, vpc.ref()))
+    subnet_ids = Join(",", [subnet.ref() for subnet in subnets])
+    template.add_output(PRIVATE_SUBNET_IDS.publish(names, subnet_ids))
+    for link, table in zip(PRIVATE_ROUTE_TABLES, tables, strict=True):
+        template.add_output(link.publish(names, table.ref()))
+
+
+def _add_internet_gateway(template: Template, vpc: ec2.VPC) -> ec2.VPCGatewayAttachment:
+    gateway = template.add_resource(ec2.InternetGateway("InternetGateway", Tags=Tags(Name="internet")))
+    return template.add_resource(
+        ec2.VPCGatewayAttachment(
+            "InternetGatewayAttachment", VpcId=vpc.ref(), InternetGatewayId=gateway.ref()
+        )
+    )
+
+
+def _add_public_zone(
+    template: Template,
+    plan: NetworkPlan,
+    letter: str,
+    vpc: ec2.VPC,
+    table: ec2.RouteTable,
+    attachment: ec2.VPCGatewayAttachment,
+) -> ec2.NatGateway:
+    subnet = template.add_resource(_subnet("Public", plan, letter, vpc))
+    template.add_resource(
+        ec2.SubnetRouteTableAssociation(
+            f"PublicRoutes{letter}", SubnetId=subnet.ref(), RouteTableId=table.ref()
+        )
+    )
+    address = template.add_resource(
+        # An address in a VPC needs the internet gateway attached, or its release fails on deletion.
+        ec2.EIP(
+            f"NatAddress{letter}",
+            Domain="vpc",
+            Tags=Tags(Name=f"nat-{letter.lower()}"),
+            DependsOn=[attachment],
+        )
+    )
+    return template.add_resource(
+        ec2.NatGateway(
+            f"NatGateway{letter}",
+            AllocationId=address.get_att("AllocationId"),
+            SubnetId=subnet.ref(),
+            Tags=Tags(Name=f"nat-{letter.lower()}"),
+        )
+    )
+
+
+def _add_private_zone(
+    template: Template, plan: NetworkPlan, letter: str, vpc: ec2.VPC, nat: ec2.NatGateway
+) -> tuple[ec2.Subnet, ec2.RouteTable]:
+    subnet = template.add_resource(_subnet("Private", plan, letter, vpc))
+    table = template.add_resource(
+        ec2.RouteTable(
+            f"PrivateRouteTable{letter}", VpcId=vpc.ref(), Tags=Tags(Name=f"private-{letter.lower()}")
+        )
+    )
+    template.add_resource(
+        ec2.SubnetRouteTableAssociation(
+            f"PrivateRoutes{letter}", SubnetId=subnet.ref(), RouteTableId=table.ref()
+        )
+    )
+    template.add_resource(
+        ec2.Route(
+            f"PrivateRoute{letter}",
+            RouteTableId=table.ref(),
+            DestinationCidrBlock=ANYWHERE,
+            NatGatewayId=nat.ref(),
+        )
+    )
+    return subnet, table
+
+
+def _subnet(kind: str, plan: NetworkPlan, letter: str, vpc: ec2.VPC) -> ec2.Subnet:
+    # A title is an identity: renaming one replaces the subnet.
+    return ec2.Subnet(
+        f"{kind}Subnet{letter}",
+        VpcId=vpc.ref(),
+        CidrBlock=plan.blocks(letter, public=kind == "Public"),
+        AvailabilityZone=Select("ABC".index(letter), GetAZs()),
+        MapPublicIpOnLaunch=False,
+        Tags=Tags(Name=f"{kind.lower()}-{letter.lower()}"),
+    )
+
+
+def _add_endpoints(template: Template, plan: NetworkPlan, vpc: ec2.VPC, tables: list[ec2.RouteTable]) -> None:
+    """Tables and buckets are reached without NAT: no cost per byte, and the path no longer depends on a zone's NAT."""
+    statements = {"S3": policies.reach_own_buckets(), "DynamoDb": policies.reach_own_tables(plan.tables)}
+    for title, statement in statements.items():
+        template.add_resource(
+            ec2.VPCEndpoint(
+                f"{title}Endpoint",
+                VpcId=vpc.ref(),
+                VpcEndpointType="Gateway",
+                ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{title.lower()}"),
+                RouteTableIds=[table.ref() for table in tables],
+                PolicyDocument=policies.document(statement),
+            )
+        )

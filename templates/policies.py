@@ -1,0 +1,261 @@
+"""Statements of IAM and resource policies as pure functions; every wildcard is named by its Sid and explained here."""
+
+from collections.abc import Sequence
+from string import Template as StringTemplate
+
+from awacs import dynamodb, ec2, kms, logs, s3, secretsmanager, sts, xray
+from awacs.aws import (
+    Action,
+    Allow,
+    ArnEquals,
+    ArnLike,
+    Bool,
+    Condition,
+    Deny,
+    ForAnyValueStringEquals,
+    NumericLessThan,
+    PolicyDocument,
+    Principal,
+    Statement,
+    StringEquals,
+)
+from troposphere import AWSHelperFn, Ref, Sub
+
+ACCOUNT = Ref("AWS::AccountId")
+Value = str | AWSHelperFn
+
+
+def named(pattern: str, **values: Value) -> Value:
+    """A name made of another: text where it can be, else left to CloudFormation."""
+    if all(isinstance(value, str) for value in values.values()):
+        return StringTemplate(pattern).substitute(values)
+    return Sub(pattern, **values)
+
+
+def arn(service: str, resource: str, *, region: str = "${AWS::Region}", **values: Value) -> Sub:
+    """An ARN in this account; `resource` may hold ``${Name}`` for each of `values`."""
+    return Sub(f"arn:${{AWS::Partition}}:{service}:{region}:${{AWS::AccountId}}:{resource}", **values)
+
+
+def bucket_arn(name: Value, suffix: str = "") -> Sub:
+    return Sub(f"arn:${{AWS::Partition}}:s3:::${{Bucket}}{suffix}", Bucket=name)
+
+
+def endpoint(service: str, region: str) -> Sub:
+    """How KMS names the service that asks on a caller's behalf (``kms:ViaService``)."""
+    return Sub(f"{service}.{region}.${{AWS::URLSuffix}}")
+
+
+def document(*statements: Statement) -> PolicyDocument:
+    return PolicyDocument(Version="2012-10-17", Statement=list(statements))
+
+
+def account() -> Principal:
+    """The account itself: whoever IAM lets, which is what a key policy delegates to."""
+    return Principal("AWS", Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root"))
+
+
+def assumed_by_service(service: str, *conditions: StringEquals | ArnLike) -> Statement:
+    statement = Statement(Effect=Allow, Principal=Principal("Service", service), Action=[sts.AssumeRole])
+    if conditions:
+        statement.Condition = Condition(list(conditions))
+    return statement
+
+
+def assumed_by_role(role_arn: AWSHelperFn) -> Statement:
+    return Statement(Effect=Allow, Principal=Principal("AWS", role_arn), Action=[sts.AssumeRole])
+
+
+def allow(
+    sid: str, actions: Sequence[Action], *resources: Value, condition: Condition | None = None
+) -> Statement:
+    statement = Statement(Sid=sid, Effect=Allow, Action=list(actions), Resource=list(resources))
+    if condition is not None:
+        statement.Condition = condition
+    return statement
+
+
+def write_logs(log_group_arn: AWSHelperFn) -> Statement:
+    """The ARN that a log group answers with ends in ``:*``: its streams, which Lambda names."""
+    return allow("WriteLogs", [logs.CreateLogStream, logs.PutLogEvents], log_group_arn)
+
+
+def send_traces() -> Statement:
+    """X-Ray knows no resources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html"""
+    return allow("SendTraces", [xray.PutTelemetryRecords, xray.PutTraceSegments], "*")
+
+
+def attach_to_network() -> Statement:
+    """What Lambda needs to put a function into a VPC. The Describe calls know no resources, and the interfaces have
+    no names before they exist: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+    """
+    return allow("AttachToNetwork", _NETWORK_INTERFACE_ACTIONS, "*")
+
+
+def refuse_network_to_code(function_arn: Value) -> Statement:
+    """The permissions above are for the Lambda service: the function's own code never gets to use them."""
+    return Statement(
+        Sid="RefuseNetworkToCode",
+        Effect=Deny,
+        Action=_NETWORK_INTERFACE_ACTIONS,
+        Resource=["*"],
+        Condition=Condition(ArnEquals({"lambda:SourceFunctionArn": [function_arn]})),
+    )
+
+
+_NETWORK_INTERFACE_ACTIONS = [
+    ec2.AssignPrivateIpAddresses,
+    ec2.CreateNetworkInterface,
+    ec2.DeleteNetworkInterface,
+    ec2.DescribeNetworkInterfaces,
+    ec2.DescribeSubnets,
+    ec2.UnassignPrivateIpAddresses,
+]
+
+
+def use_table(sid: str, table: str, *actions: Action) -> Statement:
+    """On the replica of this region only."""
+    return allow(sid, actions, arn("dynamodb", f"table/{table}"))
+
+
+def read_secrets(*secrets: str) -> Statement:
+    """Secrets Manager adds six random characters to a name, and they differ after a secret was made again."""
+    return allow(
+        "ReadSecrets",
+        [secretsmanager.GetSecretValue],
+        *(arn("secretsmanager", f"secret:{secret}-??????") for secret in secrets),
+    )
+
+
+def use_key_through(sid: str, key_arn: Value, service: str, *actions: Action) -> Statement:
+    """Only for what the caller does with `service` in this region, never with the key itself."""
+    through = StringEquals({"kms:ViaService": endpoint(service, "${AWS::Region}")})
+    return allow(sid, actions, key_arn, condition=Condition(through))
+
+
+def decrypt_environment(key_arn: Value, function_arn: Value) -> Statement:
+    own = StringEquals({"kms:EncryptionContext:aws:lambda:FunctionArn": function_arn})
+    return allow("DecryptOwnEnvironment", [kms.Decrypt], key_arn, condition=Condition(own))
+
+
+def use_aliased_key(sid: str, region: str, alias: str, service: str, *actions: Action) -> Statement:
+    """A key in another region, by its alias: IAM ignores alias ARNs, so any key *that has this alias*.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+    """
+    return allow(
+        sid,
+        actions,
+        arn("kms", "key/*", region=region),
+        condition=Condition(
+            [
+                StringEquals({"kms:ViaService": endpoint(service, region)}),
+                ForAnyValueStringEquals({"kms:ResourceAliases": alias}),
+            ]
+        ),
+    )
+
+
+def administer_key() -> Statement:
+    """A key nobody can administer is lost for ever. In a key policy ``*`` is the key it belongs to; none of these
+    actions reads or writes anything under the key.
+    """
+    verbs = ["Delete*", "Describe*", "Disable*", "Enable*", "Get*", "List*", "Put*", "Revoke*", "Update*"]
+    actions = [Action("kms", verb) for verb in verbs]
+    actions += [kms.CancelKeyDeletion, kms.CreateAlias, kms.RotateKeyOnDemand, kms.ScheduleKeyDeletion]
+    return _for_account("AdministerKey", [*actions, kms.TagResource, kms.UntagResource])
+
+
+def use_key_through_services(endpoints: Sequence[Sub]) -> Statement:
+    """Whoever IAM lets use the key may do so by way of these services, and in no other way."""
+    actions = [kms.Decrypt, kms.Encrypt, Action("kms", "GenerateDataKey*"), Action("kms", "ReEncrypt*")]
+    return _for_account("UseThroughServices", actions, StringEquals({"kms:ViaService": list(endpoints)}))
+
+
+def let_services_keep_key(endpoints: Sequence[Sub]) -> Statement:
+    """Databases, tables and functions go on using the key after the call that made them: by a grant."""
+    return _for_account(
+        "GrantToServices",
+        [kms.CreateGrant],
+        Bool({"kms:GrantIsForAWSResource": "true"}),
+        StringEquals({"kms:ViaService": list(endpoints)}),
+    )
+
+
+def encrypt_logs(*log_groups: str) -> Statement:
+    """CloudWatch Logs asks as itself; the encryption context says for which log group (patterns)."""
+    return Statement(
+        Sid="EncryptLogs",
+        Effect=Allow,
+        Principal=Principal("Service", Sub("logs.${AWS::Region}.${AWS::URLSuffix}")),
+        Action=[
+            kms.Decrypt,
+            kms.DescribeKey,
+            kms.Encrypt,
+            Action("kms", "GenerateDataKey*"),
+            Action("kms", "ReEncrypt*"),
+        ],
+        Resource=["*"],
+        Condition=Condition(
+            ArnLike(
+                {
+                    "kms:EncryptionContext:aws:logs:arn": [
+                        arn("logs", f"log-group:{group}") for group in log_groups
+                    ]
+                }
+            )
+        ),
+    )
+
+
+def refuse_plain_http(bucket: AWSHelperFn) -> list[Statement]:
+    """Everybody, ourselves included, comes over TLS 1.2 or better, to the bucket and to everything in it."""
+    return [
+        _refuse(bucket, "RefusePlainHttp", Bool({"aws:SecureTransport": "false"})),
+        _refuse(bucket, "RefuseOldTls", NumericLessThan({"s3:TlsVersion": "1.2"})),
+    ]
+
+
+def reach_own_buckets() -> Statement:
+    """For a gateway endpoint: everything IAM allows, as long as caller and bucket are of this account, so that no
+    code inside the network can carry data into somebody else's bucket.
+    """
+    own = StringEquals({"aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT})
+    return Statement(
+        Sid="ReachOwnBuckets",
+        Effect=Allow,
+        Principal=Principal("*"),
+        Action=[s3.GetObject, s3.ListBucket, s3.PutObject],
+        Resource=["*"],
+        Condition=Condition(own),
+    )
+
+
+def reach_own_tables(tables: str) -> Statement:
+    """The same for tables; `tables` is the pattern all of ours follow."""
+    return Statement(
+        Sid="ReachOwnTables",
+        Effect=Allow,
+        Principal=Principal("*"),
+        Action=[dynamodb.Action("*")],
+        Resource=[arn("dynamodb", f"table/{tables}")],
+        Condition=Condition(StringEquals({"aws:PrincipalAccount": ACCOUNT})),
+    )
+
+
+def _for_account(sid: str, actions: list[Action], *conditions: Bool | StringEquals) -> Statement:
+    statement = Statement(Sid=sid, Effect=Allow, Principal=account(), Action=actions, Resource=["*"])
+    if conditions:
+        statement.Condition = Condition(list(conditions))
+    return statement
+
+
+def _refuse(bucket: AWSHelperFn, sid: str, condition: Bool | NumericLessThan) -> Statement:
+    return Statement(
+        Sid=sid,
+        Effect=Deny,
+        Principal=Principal("*"),
+        Action=[Action("s3", "*")],
+        Resource=[bucket_arn(bucket), bucket_arn(bucket, "/*")],
+        Condition=Condition(condition),
+    )
