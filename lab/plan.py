@@ -1,4 +1,4 @@
-"""What one lab is made of: directories, addresses, ports, names. Written to `lab.json`, read by every part."""
+"""What one lab is made of: directories, addresses, ports, names; written to `lab.json`, read by all parts."""
 
 import json
 import os
@@ -46,7 +46,7 @@ class RegionPlan:
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """`directory` is for the user to read; `runtime_directory` is what PostgreSQL's user can read, gone on `down`."""
+    """`directory` is for people; `runtime_directory` PostgreSQL's user can read, and `down` removes."""
 
     directory: Path
     runtime_directory: Path
@@ -55,6 +55,8 @@ class LabPlan:
     regions: dict[str, RegionPlan]
     profile: str = PROFILE
     account_id: str = ACCOUNT_ID
+    database: str = "ledger"
+    directory_table: str = "payments-directory-lab"
 
     @property
     def gateway_address(self) -> str:
@@ -90,6 +92,18 @@ class LabPlan:
         return self.runtime_directory / "control.sock"
 
     @property
+    def merchants_file(self) -> Path:
+        return self.directory / "merchants.json"
+
+    @property
+    def processes_file(self) -> Path:
+        return self.directory / "processes.json"
+
+    @property
+    def superuser_password_file(self) -> Path:
+        return self.runtime_directory / "superuser.password"
+
+    @property
     def file(self) -> Path:
         return plan_file(self.directory)
 
@@ -123,6 +137,8 @@ def plan_lab(
     domain: str,
     base_port: int | None = None,
     account_id: str = ACCOUNT_ID,
+    database: str = "ledger",
+    directory_table: str = "payments-directory-lab",
 ) -> LabPlan:
     """Choose addresses and ports for `regions` (place -> region name); creates nothing.
 
@@ -139,6 +155,8 @@ def plan_lab(
             gateway_port=base,
             domain=domain,
             account_id=account_id,
+            database=database,
+            directory_table=directory_table,
             regions={
                 regions[place]: _region(
                     regions[place], place, address, base + (0 if shared else _PORTS_PER_REGION * index)

@@ -1,0 +1,143 @@
+"""`python -m lab`: up, down, env, status."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from lab import environment, lifecycle, seed, status
+from lab.addresses import PortTakenError
+from lab.control import ControlError
+from lab.plan import DEFAULT_DIRECTORY, LabPlan, plan_lab
+from templates.config import ConfigurationError, load
+
+_CONFIGURATION = Path(__file__).resolve().parent.parent / "deployment.toml"
+_ENVIRONMENT = "lab"
+_NO_LAB = "lab: there is no lab running here\nRun `python -m lab up` first."
+
+_directory = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DIRECTORY,
+    help="Where the lab keeps what you may want to read (default: .lab of the repository).",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Two regions on one machine: the emitted templates, run for real, with no AWS account."""
+
+
+@main.command()
+@_directory
+@click.option(
+    "--base-port", type=click.IntRange(1024, 65_000), help="First of some consecutive ports to use."
+)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), default=_CONFIGURATION)
+def up(directory: Path, base_port: int | None, config: Path) -> None:
+    """Start the lab; it stays up until `down`."""
+    with _explained(), lifecycle.only_one(directory):
+        if lifecycle.running_plan(directory):
+            click.echo("The lab is up already.")
+            return
+        plan = _plan(directory, config, base_port)
+        if lifecycle.tear_down(directory):
+            click.echo("Removed what an earlier lab left.", err=True)
+        began = time.monotonic()
+        console = Console(stderr=True, highlight=False)
+        with console.status("Starting the lab"):
+            lifecycle.bring_up(
+                plan, lambda stage, seconds: console.print(f"  [green]✓[/] {stage} [dim]{seconds:.1f} s[/]")
+            )
+        click.echo(f"The lab is up after {time.monotonic() - began:.1f} s.")
+        click.echo('Point a shell at it: eval "$(python -m lab env)"')
+
+
+@main.command()
+@_directory
+def down(directory: Path) -> None:
+    """Stop the lab and remove everything but its logs."""
+    with _explained(), lifecycle.only_one(directory):
+        ended = lifecycle.tear_down(directory)
+        click.echo("The lab is down." if ended else "The lab is down already.")
+
+
+@main.command()
+@_directory
+def env(directory: Path) -> None:
+    """Print shell commands that point a shell at the lab and at nothing else."""
+    click.echo(environment.shell(_running(directory)))
+
+
+@main.command("status")
+@_directory
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show_status(directory: Path, as_json: bool) -> None:
+    """Say where everything is."""
+    plan = _running(directory)
+    with _explained():
+        try:
+            seed.ensure_demo_merchant(plan, plan.directory_table)
+        except (BotoCoreError, ClientError) as error:
+            click.echo(f"lab: no demonstration merchant: {error}", err=True)
+        described = status.describe(plan)
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    click.echo(f"{described['domain']}   CA {described['ca_file']}   AWS {described['aws_endpoint_url']}")
+    for name, region in described["regions"].items():
+        click.echo(f"{name}  {region['state']}\n  {region['api_base_url']}\n  {region['postgres_dsn']}")
+    for merchant in described["merchants"]:
+        click.echo(f"merchant {merchant['id']}  key {merchant['key']}")
+
+
+def _plan(directory: Path, config: Path, base_port: int | None) -> LabPlan:
+    settings = load(config, _ENVIRONMENT, os.environ)
+    regions = {
+        "primary": settings.regions.primary,
+        "secondary": settings.regions.secondary,
+        "witness": settings.regions.witness,
+    }
+    return plan_lab(
+        directory=directory,
+        regions=regions,
+        domain=settings.dns.domain,
+        base_port=base_port,
+        database=settings.database.name,
+        directory_table=settings.names.shared("directory"),
+    )
+
+
+def _running(directory: Path) -> LabPlan:
+    plan = lifecycle.running_plan(directory)
+    if plan is None:
+        _fail(_NO_LAB, code=1)
+    return plan
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What an operator can fix is said in words; anything else keeps its traceback."""
+    try:
+        yield
+    except PortTakenError as error:
+        _fail(f"lab: {error}\nEnd that process, or choose other ports with --base-port.", code=2)
+    except ConfigurationError as error:
+        _fail("\n".join(error.problems), code=2)
+    except (lifecycle.LabError, ControlError) as error:
+        _fail(f"lab: {error}", code=1)
+    except KeyboardInterrupt:
+        _fail("lab: stopped; nothing was left running", code=130)
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)

@@ -1,0 +1,192 @@
+"""The databases of all regions: which servers exist, which one writes, and who may be connected to it."""
+
+import asyncio
+import asyncio.subprocess
+import os
+import secrets
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.plan import LabPlan, RegionPlan
+from lab.postgres import Installation, Master, Server, destroy, install
+from lab.postgres_endpoint import PostgresEndpoint
+from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
+
+_START_DEADLINE = 30.0  # seconds; a replica first replays what the base backup brought along
+_LOOK_EVERY = 0.05
+
+
+class DatabaseError(Exception):
+    """What was asked cannot be done to the databases as they are."""
+
+
+@dataclass(slots=True)
+class Running:
+    server: Server
+    process: asyncio.subprocess.Process
+    source: str | None  # region it streams from
+
+
+class Databases:
+    """Starts servers from the supervisor's main thread, so that they end with it; one change at a time."""
+
+    def __init__(self, plan: LabPlan, endpoints: Mapping[str, PostgresEndpoint], registry: Registry) -> None:
+        self._registry = registry
+        self._plan = plan
+        self._endpoints = endpoints
+        self._running: dict[str, Running] = {}
+        self._change = asyncio.Lock()
+        self._installation: Installation | None = None
+        self.superuser_password = secrets.token_urlsafe(24)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return tuple(self._endpoints)
+
+    def describe(self, region: str) -> dict[str, Any]:
+        running = self._running.get(region)
+        return {
+            "exists": running is not None,
+            "pid": running.process.pid if running else None,
+            "streams_from": running.source if running else None,
+            "endpoint_open": self._endpoints[region].is_open,
+        }
+
+    async def found(self, region: str, master: Master) -> None:
+        """A new cluster that takes writes."""
+        async with self._change:
+            server = await self._new_server(region)
+            await asyncio.to_thread(server.initialise)
+            await self._start(region, server, source=None)
+            await asyncio.to_thread(server.found, master)
+
+    async def replicate(self, region: str, source: str) -> None:
+        """A streaming replica of another region's cluster."""
+        async with self._change:
+            origin = self._require(source).server
+            server = await self._new_server(region)
+            await asyncio.to_thread(server.clone, origin, slot_name(region))
+            await self._start(region, server, source=source)
+
+    async def promote(self, region: str) -> None:
+        """The region's cluster takes writes and follows nobody any more; done already is fine."""
+        async with self._change:
+            running = self._require(region)
+            await asyncio.to_thread(running.server.promote)
+            await self._forget_slot(region, running)
+            running.source = None
+
+    async def destroy(self, region: str) -> None:
+        """Stops the region's server and removes its data; refuses while another region streams from it."""
+        async with self._change:
+            followers = [name for name, running in self._running.items() if running.source == region]
+            if followers:
+                raise DatabaseError(f"{', '.join(followers)} still streams from {region}")
+            await self._endpoints[region].close()
+            running = self._running.pop(region, None)
+            if running is None:
+                return
+            await _stop(running)
+            self._registry.remove(f"postgres {region}")
+            await self._forget_slot(region, running)
+            await asyncio.to_thread(destroy, running.server)
+
+    async def set_password(self, region: str, username: str, password: str) -> None:
+        await asyncio.to_thread(self._require(region).server.set_password, username, password)
+
+    async def set_instances(self, region: str, count: int) -> None:
+        """An Aurora cluster without instances is storage: nothing answers at its endpoint."""
+        endpoint = self._endpoints[region]
+        if count:
+            server = self._require(region).server
+            await endpoint.open(server.address, server.port)
+        else:
+            await endpoint.close()
+
+    async def stop_all(self) -> None:
+        for endpoint in self._endpoints.values():
+            await endpoint.close()
+        await asyncio.gather(*(_stop(running) for running in self._running.values()))
+        self._running.clear()
+
+    def _require(self, region: str) -> Running:
+        try:
+            return self._running[region]
+        except KeyError:
+            raise DatabaseError(f"{region} has no database cluster") from None
+
+    async def _new_server(self, region: str) -> Server:
+        if region in self._running:
+            raise DatabaseError(f"{region} has a database cluster already")
+        directory = self._plan.runtime_directory / "databases"
+        if self._installation is None:
+            self._installation = await asyncio.to_thread(install, self._plan.runtime_directory)
+            directory.mkdir(mode=0o700)
+            self._installation.give(directory)
+        where: RegionPlan = self._plan.regions[region]
+        return Server(
+            installation=self._installation,
+            data=directory / region,
+            address=where.address,
+            port=where.postgres_server_port,
+            superuser_password=self.superuser_password,
+        )
+
+    async def _start(self, region: str, server: Server, *, source: str | None) -> None:
+        log = self._log(region)
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *lifeline_command(server.command()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=server.data,
+                env={"LC_ALL": "C", "PATH": os.defpath},
+                preexec_fn=tied_to_parent(signal.SIGINT),
+                start_new_session=True,  # Ctrl-C is for the supervisor, which stops its servers in order
+                **server.installation.identity(),
+            )
+        running = Running(server=server, process=process, source=source)
+        try:
+            async with asyncio.timeout(_START_DEADLINE):
+                while not await asyncio.to_thread(server.accepts_connections):
+                    if process.returncode is not None:
+                        raise DatabaseError(f"PostgreSQL of {region} ended:\n{last_lines(log)}")
+                    await asyncio.sleep(_LOOK_EVERY)
+        except BaseException as error:
+            await _stop(running)
+            if isinstance(error, TimeoutError):
+                raise DatabaseError(f"PostgreSQL of {region} is not up:\n{last_lines(log)}") from error
+            raise
+        self._running[region] = running
+        self._registry.add(f"postgres {region}", process.pid)
+
+    async def _forget_slot(self, region: str, running: Running) -> None:
+        source = self._running.get(running.source) if running.source else None
+        if source is not None:
+            await asyncio.to_thread(source.server.drop_slot, slot_name(region))
+
+    def _log(self, region: str) -> Path:
+        return self._plan.logs / f"postgres-{region}.log"
+
+
+def slot_name(region: str) -> str:
+    return f"replica_{region.replace('-', '_')}"
+
+
+async def _stop(running: Running) -> None:
+    """Fast shutdown (SIGINT): sessions are ended, everything is written."""
+    process = running.process
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), timeout=15)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

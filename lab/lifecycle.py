@@ -1,0 +1,151 @@
+"""Bringing the lab up and down: one supervisor at a time, and nothing left of one that crashed."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lab import directories
+from lab.addresses import require_free
+from lab.control import Control, ControlError, NoSupervisorError
+from lab.plan import LabPlan, plan_file, read_plan
+from lab.processes import end, last_lines, read_records
+
+_UP_DEADLINE = 120.0  # seconds; six on a quiet machine
+_DOWN_PATIENCE = 30.0  # seconds for an orderly end before processes are killed
+_LOOK_EVERY = 0.05
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+Progress = Callable[[str, float], None]
+
+
+class LabError(Exception):
+    """What went wrong and what to do next, for the person at the terminal."""
+
+
+def running_plan(directory: Path) -> LabPlan | None:
+    """The plan of the lab that is up in this directory, with every part of it answering."""
+    try:
+        plan = read_plan(plan_file(directory))
+        return plan if Control(plan.control_socket).status()["ready"] else None
+    except (FileNotFoundError, ValueError, ControlError):
+        return None
+
+
+def bring_up(plan: LabPlan, progress: Progress) -> None:
+    """Returns when every part answers. Raises PortTakenError or LabError and then leaves nothing behind."""
+    require_free(plan.endpoints())
+    plan.write()
+    plan.logs.mkdir(parents=True, exist_ok=True)
+    log = plan.logs / "supervisor.log"
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "lab.supervisor", "--plan", str(plan.file)],
+            cwd=_REPOSITORY,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # outlives this terminal
+        )
+    try:
+        _wait(supervisor, plan, log, progress)
+    except BaseException:  # Ctrl-C too: a lab that is half up is nobody's
+        supervisor.terminate()
+        tear_down(plan.directory)
+        raise
+
+
+def tear_down(directory: Path) -> bool:
+    """Ends the lab, crashed or not, and removes what it left; False when there was none."""
+    try:
+        plan = read_plan(plan_file(directory))
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        raise LabError(
+            f"{plan_file(directory)}: {error}; remove the file if it is not yours to keep"
+        ) from error
+    records = read_records(plan.processes_file)
+    supervisor = next((r.running() for r in records if r.name == "supervisor"), None)
+    if supervisor is not None:
+        _end_in_order(supervisor)
+    orphans = [process for record in records if (process := record.running())]
+    end([*orphans, *_strays(plan)], patience=_DOWN_PATIENCE / 3)
+    directories.clean(plan)
+    return True
+
+
+@contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Two `up` or `down` at a time take turns."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _wait(supervisor: subprocess.Popen[bytes], plan: LabPlan, log: Path, progress: Progress) -> None:
+    control, seen = Control(plan.control_socket), 0
+    deadline = time.monotonic() + _UP_DEADLINE
+    while time.monotonic() < deadline:
+        if supervisor.poll() is not None:
+            raise LabError(f"{log}: the lab did not come up:\n{last_lines(log)}\n{_advice(plan)}")
+        try:
+            status: dict[str, Any] = control.status()
+        except NoSupervisorError:
+            status = {"stages": [], "ready": False}
+        finished = [stage for stage in status["stages"] if stage["seconds"] is not None]
+        for stage in finished[seen:]:
+            progress(stage["name"], stage["seconds"])
+        seen = len(finished)
+        if status["ready"]:
+            return
+        time.sleep(_LOOK_EVERY)
+    unfinished = [stage["name"] for stage in status["stages"] if stage["seconds"] is None]
+    waiting_for = ", ".join(unfinished) or "the supervisor"
+    raise LabError(
+        f"the lab is not up after {_UP_DEADLINE:.0f} s; still waiting for {waiting_for}\n{_advice(plan)}"
+    )
+
+
+def _advice(plan: LabPlan) -> str:
+    return f"All logs are in {plan.logs}. When the cause is gone, run `python -m lab up` again."
+
+
+def _end_in_order(supervisor: psutil.Process) -> None:
+    try:
+        supervisor.send_signal(signal.SIGTERM)
+        supervisor.wait(_DOWN_PATIENCE)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        end([supervisor], patience=_DOWN_PATIENCE / 3)
+
+
+def _strays(plan: LabPlan) -> list[psutil.Process]:
+    """Functions whose embedded AWS was killed: Python programs started from the lab's scratch directory."""
+    scratch = f"{plan.aws_config_file.parent}{os.sep}"
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        program, *arguments = process.info["cmdline"] or [""]
+        if Path(program).name.startswith("python") and any(
+            word.startswith(scratch) for word in arguments[:4]
+        ):
+            found.append(process)
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """The host's AWS settings, proxies and Python paths are none of the lab's business."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+    paths = os.pathsep.join((str(_REPOSITORY), str(_REPOSITORY / "src")))
+    return {**kept, "PATH": os.defpath, "PYTHONPATH": paths, "AWS_EC2_METADATA_DISABLED": "true"}
