@@ -33,7 +33,7 @@ def is_payment_id(value: str) -> bool:
 
 
 def canonical(request: PaymentRequest) -> str:
-    """The request as one JSON text, sorted, compact, ASCII: what the journal stores and the fingerprint covers."""
+    """The request as one sorted, compact ASCII JSON text: what is stored and what the fingerprint covers."""
     return json.dumps(
         {
             "amount": request.money.amount,

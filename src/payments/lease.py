@@ -1,7 +1,7 @@
 """The right to take payments: granted by the control record, for three seconds at a time.
 
-Nothing is accepted under a lease that ended before its journal write was sent. Taking over waits one whole lease
-after fencing, so two regions never start under overlapping epochs.
+Nothing is accepted under a lease that ended before its journal write was sent. Taking over waits one whole
+lease after fencing, so two regions never start under overlapping epochs.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,56 @@
+"""How a region's PostgreSQL is reached: TLS that verifies the server, short timeouts, one connection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from adapters.secrets import Credentials
+
+CA_BUNDLE: Final = Path(__file__).with_name("rds-ca-bundle.pem")
+_CONNECT_SECONDS: Final = 2  # libpq's minimum; per address, and a cluster endpoint has one
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where it listens. `sslmode` is an argument for servers without TLS, which only tests have."""
+
+    host: str
+    port: int
+    name: str
+    sslmode: str = "verify-full"
+
+
+def parameters(
+    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int
+) -> dict[str, Any]:
+    """What libpq is told. $PGSSLROOTCERT, its own variable, replaces the bundled authorities."""
+    return {
+        "host": database.host,
+        "port": database.port,
+        "dbname": database.name,
+        "user": credentials.username,
+        "password": credentials.password,
+        "sslmode": database.sslmode,
+        "sslrootcert": os.environ.get("PGSSLROOTCERT") or str(CA_BUNDLE),
+        "connect_timeout": _CONNECT_SECONDS,
+        "tcp_user_timeout": 3000,  # a peer that vanished is noticed before the caller gives up
+        "application_name": "payments",
+        "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} -c client_encoding=UTF8",
+    }
+
+
+def connect(
+    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int
+) -> Connection[Any]:
+    """In autocommit mode: a transaction is one statement, or says so itself."""
+    import psycopg  # here: a tenth of a second that only those who reach the ledger need
+
+    return psycopg.connect(
+        **parameters(database, credentials, statement_ms=statement_ms, lock_ms=lock_ms), autocommit=True
+    )

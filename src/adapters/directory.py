@@ -1,0 +1,149 @@
+"""Merchants and accounts in the directory, a strongly consistent global table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from adapters.aws import code, unknown_is_unavailable
+from payments.errors import Unavailable
+from payments.model import Account, Merchant, Standing
+from payments.ports import Parties
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_MERCHANT: Final = "merchant#"
+_ACCOUNT: Final = "account#"
+_FRESH_SECONDS: Final = 5.0
+_MOST_CACHED: Final = 10_000  # about 5 MB
+_BATCH_ATTEMPTS: Final = 3
+
+
+class DynamoDirectory:
+    """`monotonic` dates what is cached. Only what exists is cached: a new account can be used at once."""
+
+    def __init__(self, client: DynamoDBClient, table: str, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._table = table
+        self._monotonic = monotonic
+        self._cache: dict[str, tuple[float, Any]] = {}
+
+    def merchant(self, merchant_id: str) -> Merchant | None:
+        with unknown_is_unavailable("directory"):
+            answer = self._client.get_item(
+                TableName=self._table, Key=_key(_MERCHANT + merchant_id), ConsistentRead=True
+            )
+        return _merchant(answer["Item"]) if "Item" in answer else None
+
+    def parties(self, merchant_id: str, account_ids: Collection[str]) -> Parties:
+        merchant_key = _MERCHANT + merchant_id
+        account_keys = {account_id: _ACCOUNT + account_id for account_id in account_ids}
+        found = self._items({merchant_key, *account_keys.values()})
+        return Parties(
+            _merchant(found[merchant_key]) if merchant_key in found else None,
+            {account_id: _account(found[key]) for account_id, key in account_keys.items() if key in found},
+        )
+
+    def create_merchant(self, merchant: Merchant) -> bool:
+        """Whether it was created; an existing one is left as it is."""
+        return self._create(
+            {
+                "id": {"S": _MERCHANT + merchant.merchant_id},
+                "name": {"S": merchant.name},
+                "status": {"S": merchant.status.value},
+                "key_hash": {"S": merchant.key_hash},
+            }
+        )
+
+    def open_account(self, account: Account) -> bool:
+        """Whether it was opened; an existing one is left as it is."""
+        stored = {
+            "id": {"S": _ACCOUNT + account.account_id},
+            "currency": {"S": account.currency},
+            "status": {"S": account.status.value},
+        }
+        if account.merchant_id is not None:
+            stored["merchant_id"] = {"S": account.merchant_id}
+        return self._create(stored)
+
+    def merchants(self) -> Iterator[Merchant]:
+        return map(_merchant, self._all(_MERCHANT))
+
+    def accounts(self) -> Iterator[Account]:
+        return map(_account, self._all(_ACCOUNT))
+
+    def _items(self, keys: set[str]) -> dict[str, Any]:
+        now = self._monotonic()
+        fresh = {
+            key: self._cache[key][1]
+            for key in keys
+            if key in self._cache and now - self._cache[key][0] < _FRESH_SECONDS
+        }
+        if missing := keys - fresh.keys():
+            read = self._read(missing)
+            if len(self._cache) + len(read) > _MOST_CACHED:
+                self._cache.clear()
+            self._cache |= {key: (now, item) for key, item in read.items()}
+            fresh |= read
+        return fresh
+
+    def _read(self, keys: set[str]) -> dict[str, Any]:
+        """One round trip for all; keys left unprocessed are asked for again, never taken for absent."""
+        found: dict[str, Any] = {}
+        wanted: Any = {self._table: {"Keys": [_key(key) for key in sorted(keys)], "ConsistentRead": True}}
+        for _ in range(_BATCH_ATTEMPTS):
+            with unknown_is_unavailable("directory"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            found |= {str(item["id"]["S"]): item for item in answer["Responses"].get(self._table, [])}
+            wanted = answer.get("UnprocessedKeys")
+            if not wanted:
+                return found
+        raise Unavailable("directory: throttled")
+
+    def _create(self, stored: Any) -> bool:
+        try:
+            with unknown_is_unavailable("directory"):
+                self._client.put_item(
+                    TableName=self._table, Item=stored, ConditionExpression="attribute_not_exists(id)"
+                )
+        except ClientError as error:
+            if code(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _all(self, prefix: str) -> Iterator[Any]:
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            FilterExpression="begins_with(id, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": prefix}},
+        )
+        with unknown_is_unavailable("directory"):
+            for page in pages:
+                yield from page["Items"]
+
+
+def _key(key: str) -> dict[str, Any]:
+    return {"id": {"S": key}}
+
+
+def _merchant(stored: Any) -> Merchant:
+    return Merchant(
+        merchant_id=stored["id"]["S"].removeprefix(_MERCHANT),
+        name=stored["name"]["S"],
+        status=Standing(stored["status"]["S"]),
+        key_hash=stored["key_hash"]["S"],
+    )
+
+
+def _account(stored: Any) -> Account:
+    return Account(
+        account_id=stored["id"]["S"].removeprefix(_ACCOUNT),
+        currency=stored["currency"]["S"],
+        status=Standing(stored["status"]["S"]),
+        merchant_id=stored["merchant_id"]["S"] if "merchant_id" in stored else None,
+    )

@@ -1,0 +1,1 @@
+"""One short module per function: parse, call one use case, map the result."""

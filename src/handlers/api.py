@@ -1,0 +1,69 @@
+"""The API function: answers API Gateway's events, and says in logs and metrics what it did."""
+
+import os
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+from handlers.http import Response, problem_response
+from handlers.problems import INTERNAL
+from handlers.routes import respond
+from handlers.wiring import Service, wired
+
+_LOGGER: Final = Logger()
+_METRICS: Final = Metrics()
+
+
+@cache
+def _service() -> Service:
+    return wired(os.environ)
+
+
+def handle(event: Mapping[str, Any], _context: object) -> dict[str, object]:
+    """Lambda's entry point. Always answers: the unexpected becomes a 500 that calls the outcome unknown."""
+    try:
+        response = respond(event, _service())
+    except Exception as error:  # noqa: BLE001 - the client has to be told that the outcome is unknown
+        _log_mistake(error)
+        response = problem_response(INTERNAL)
+    if event.get("resource") != "/health" or response.status >= 500:
+        _tell(event, response)
+    return response.proxied()
+
+
+def _tell(event: Mapping[str, Any], response: Response) -> None:
+    request_id = (event.get("requestContext") or {}).get("requestId", "")
+    facts = {"resource": event.get("resource"), "method": event.get("httpMethod"), "status": response.status}
+    _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": request_id})
+    if name := _metric(response):
+        _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
+        _METRICS.flush_metrics()
+
+
+def _metric(response: Response) -> str:
+    """What is counted: payments accepted or posted, requests refused, answers that leave things unknown."""
+    match response.status:
+        case 201 | 202 if "payment_status" in response.facts:
+            return response.facts["payment_status"].capitalize()
+        case status if 400 <= status < 500:
+            return "Refused"
+        case status if status >= 500:
+            return "Unavailable"
+        case _:
+            return ""
+
+
+def _log_mistake(error: Exception) -> None:
+    """Its kind and where it came from. Not its text: a database quotes the row it refuses."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    _LOGGER.error(
+        "mistake",
+        extra={
+            "kind": type(error).__name__,
+            "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+        },
+    )

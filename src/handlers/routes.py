@@ -1,0 +1,126 @@
+"""The API's routes: each parses, calls one use case and maps the result."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from handlers.http import Request, Response, problem_response, request_from
+from handlers.problems import PROBLEMS, NoSuchRoute
+from handlers.wiring import Service
+from payments.accept import Outcome, accept_payment
+from payments.errors import Malformed, PaymentsError, Unauthenticated
+from payments.find import find_payment
+from payments.health import healthy
+from payments.model import Status
+from payments.sessions import open_session
+
+_BASIC: Final = 'Basic realm="payments", charset="UTF-8"'
+_BEARER: Final = 'Bearer realm="payments"'
+
+Route = Callable[[Request, Service], Response]
+
+
+def respond(event: Mapping[str, Any], service: Service) -> Response:
+    """Raises only what is a mistake of ours."""
+    request = request_from(event)
+    try:
+        route = _ROUTES.get((request.resource, request.method))
+        if route is None:
+            raise NoSuchRoute
+        return route(request, service)
+    except tuple(PROBLEMS) as error:
+        return problem_response(
+            PROBLEMS[type(error)],
+            error.detail if isinstance(error, PaymentsError) else "",
+            error.faults if isinstance(error, Malformed) else (),
+            challenge=_challenge(request) if isinstance(error, Unauthenticated) else "",
+        )
+
+
+def _challenge(request: Request) -> str:
+    return _BASIC if request.resource == "/sessions" else _BEARER
+
+
+def _open_session(request: Request, service: Service) -> Response:
+    merchant_id, key = request.basic()
+    opened = open_session(
+        merchant_id,
+        key,
+        directory=service.directory,
+        sessions=service.sessions,
+        clock=service.clock,
+        new_token=lambda: "ses_" + secrets.token_urlsafe(32),
+    )
+    return Response(
+        201, {"session_token": opened.token, "expires_at": _rfc3339(opened.expires_at, "seconds")}
+    )
+
+
+def _create_payment(request: Request, service: Service) -> Response:
+    outcome = accept_payment(
+        request.bearer(),
+        request.header("Idempotency-Key"),
+        request.json_body(),
+        sessions=service.sessions,
+        directory=service.directory,
+        leases=service.leases,
+        journal=service.journal,
+        ledger=service.ledger,
+        clock=service.clock,
+    )
+    created = 201 if outcome.status is Status.POSTED else 202
+    return _payment(created, outcome, {"Location": f"/payments/{outcome.payment.payment_id}"})
+
+
+def _read_payment(request: Request, service: Service) -> Response:
+    outcome = find_payment(
+        request.bearer(),
+        request.path.get("payment_id", ""),
+        sessions=service.sessions,
+        leases=service.leases,
+        journal=service.journal,
+        ledger=service.ledger,
+        clock=service.clock,
+    )
+    return _payment(200, outcome, {})
+
+
+def _read_health(_request: Request, service: Service) -> Response:
+    if healthy(leases=service.leases, journal=service.journal):
+        return Response(200, {"status": "ok"})
+    return Response(503, {"status": "unavailable"})
+
+
+def _payment(status: int, outcome: Outcome, headers: Mapping[str, str]) -> Response:
+    payment = outcome.payment
+    facts = {"payment_id": payment.payment_id, "payment_status": outcome.status.value}
+    if outcome.not_posted:
+        facts["not_posted"] = outcome.not_posted
+    return Response(
+        status,
+        {
+            "payment_id": payment.payment_id,
+            "status": outcome.status.value,
+            "amount": payment.request.money.amount,
+            "currency": payment.request.money.currency,
+            "debtor": payment.request.debtor,
+            "creditor": payment.request.creditor,
+            "reference": payment.request.reference,
+            "accepted_at": _rfc3339(payment.accepted_at, "milliseconds"),
+        },
+        headers,
+        facts=facts,
+    )
+
+
+def _rfc3339(moment: datetime, precision: str) -> str:
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+_ROUTES: Final[dict[tuple[str, str], Route]] = {
+    ("/sessions", "POST"): _open_session,
+    ("/payments", "POST"): _create_payment,
+    ("/payments/{payment_id}", "GET"): _read_payment,
+    ("/health", "GET"): _read_health,
+}

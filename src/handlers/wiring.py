@@ -1,0 +1,49 @@
+"""What the API function is made of, built once per execution environment."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapters.aws import client
+from adapters.control import DynamoControl
+from adapters.database import Database
+from adapters.directory import DynamoDirectory
+from adapters.journal import DynamoJournal
+from adapters.ledger import PostgresLedger
+from adapters.secrets import Secrets
+from adapters.sessions import DynamoSessions
+from payments.clock import Clock, SystemClock
+from payments.lease import Leases
+from payments.ports import Directory, Journal, Ledger, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    sessions: Sessions
+    directory: Directory
+    leases: Leases
+    journal: Journal
+    ledger: Ledger
+    clock: Clock
+
+
+def wired(environment: Mapping[str, str]) -> Service:
+    """Every region's function talks to its own region only: tables, secret and database."""
+    tables = client("dynamodb")
+    secrets = Secrets(client("secretsmanager"))
+    clock = SystemClock()
+    return Service(
+        sessions=DynamoSessions(tables, environment["SESSIONS_TABLE"]),
+        directory=DynamoDirectory(tables, environment["DIRECTORY_TABLE"], time.monotonic),
+        leases=Leases(DynamoControl(tables, environment["CONTROL_TABLE"]), environment["AWS_REGION"], clock),
+        journal=DynamoJournal(tables, environment["JOURNAL_TABLE"]),
+        ledger=PostgresLedger(
+            Database(
+                environment["DATABASE_HOST"], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"]
+            ),
+            secrets,
+            environment["DATABASE_SECRET"],
+            time.monotonic,
+        ),
+        clock=clock,
+    )

@@ -1,0 +1,1 @@
+"""The rollout function: what CloudFormation cannot do itself while `root` is deployed."""

@@ -1,0 +1,64 @@
+"""Custom::StackSetRoles: waits until the administration role can really assume the execution role.
+
+IAM is eventually consistent; a StackSet created right after its roles fails: "Account should have ... role".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+from adapters.aws import code
+from adapters.custom_resource import Request
+from rollout.waiting import until
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
+    from mypy_boto3_sts.type_defs import CredentialsTypeDef
+
+# What STS answers while a role, its trust or its policy has not arrived everywhere.
+_NOT_YET: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
+_SESSION: Final = "payments-rollout"
+
+Sts = Callable[["CredentialsTypeDef | None"], "STSClient"]
+
+
+def stack_set_roles(request: Request) -> Mapping[str, str]:
+    return wait_for_roles(request, _sts)
+
+
+def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping[str, str]:
+    administration = str(request.properties["AdministrationRoleArn"])
+    execution = str(request.properties["ExecutionRoleArn"])
+    until(
+        lambda: _chain_works(sts, administration, execution),
+        deadline=request.deadline,
+        what=f"{administration} to be allowed to assume {execution}",
+        every=every,
+    )
+    return {}
+
+
+def _chain_works(sts: Sts, administration: str, execution: str) -> bool | None:
+    try:
+        first = sts(None).assume_role(RoleArn=administration, RoleSessionName=_SESSION)
+        sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=_SESSION)
+    except ClientError as error:
+        if code(error) in _NOT_YET:
+            return None
+        raise
+    return True
+
+
+def _sts(credentials: CredentialsTypeDef | None) -> STSClient:
+    if credentials is None:
+        return boto3.client("sts")
+    return boto3.client(
+        "sts",
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
