@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from awacs.aws import Statement
 from troposphere import AWSHelperFn, GetAtt, Split, Template, awslambda, iam, logs
 
-from awacs.aws import Statement
 from templates import policies
 from templates.config import Settings
 from templates.lifetime import keep

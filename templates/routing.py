@@ -1,7 +1,6 @@
 """How clients find the active region: certificate, host names, and the records that follow the primary's health."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from troposphere import AWSHelperFn, If, NoValue, Tags, Template, apigateway, certificatemanager, route53
 

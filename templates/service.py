@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 from awacs import dynamodb, kms
+from awacs.aws import Statement
 from troposphere import Output, Parameter, Sub, Template, awslambda
 
-from awacs.aws import Statement
 from templates import policies
 from templates.api import add_api
 from templates.config import Settings

@@ -1,0 +1,179 @@
+"""The stack that is deployed: what both regions share, and the rollout of their stacks, in order."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TypeVar
+
+from troposphere import AWSObject, Output, Parameter, Template, awslambda
+
+from templates import foundation, service, zone
+from templates.config import Settings
+from templates.credentials import add_credentials
+from templates.custom import ControlRecord, PublishedCode, StackSetOutputs, StackSetRoles
+from templates.database import add_global_cluster
+from templates.functions import MIGRATIONS_PACKAGE, SERVICE_PACKAGE
+from templates.peering import add_peering
+from templates.policies import Value
+from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout
+from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set
+from templates.tables import add_tables
+
+SERVICE_REGION_ORDER = "ServiceRegionOrder"
+
+
+def render(settings: Settings, regional: Mapping[str, str]) -> Template:
+    """`regional` is the text of each template that is rolled out: another text, and its outputs are read again."""
+    names, regions = settings.names, settings.regions
+    template = Template(Description="Payments: what both regions share, and the rollout of their stacks")
+    template.set_version()
+    order = template.add_parameter(_service_region_order(settings))
+    primary_first = [regions.primary, regions.secondary]
+
+    function = add_rollout(template, settings)
+    roles = add_roles(template, settings, function.Role)
+    ready = template.add_resource(_roles_ready(function, roles))
+    foundations = add_stack_set(
+        template,
+        settings,
+        roles,
+        StackSetPlan("foundation", "Network, key and code bucket of each region", primary_first, {}),
+        after=[ready],
+    )
+    outputs = template.add_resource(_foundation_outputs(settings, function, foundations, regional))
+
+    code = template.add_resource(_published_code(settings, function, outputs))
+    # Secrets and tables name the regions' keys by alias, which tells CloudFormation nothing.
+    secrets = _after(outputs, add_credentials(template, settings))
+    tables = _after(outputs, add_tables(template, settings))
+    control = template.add_resource(
+        ControlRecord(
+            "FirstControlRecord",
+            ServiceToken=function.get_att("Arn"),
+            ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+            Table=tables["control"].ref(),
+            Active=regions.primary,
+        )
+    )
+    peering = add_peering(
+        template,
+        names.shared("peering"),
+        outputs.get_att("PrimaryVpcId"),
+        outputs.get_att("SecondaryVpcId"),
+        regions.secondary,
+    )
+    peering.DependsOn = [control]
+    global_cluster = add_global_cluster(template, settings)
+    global_cluster.DependsOn = [control]
+    databases = add_stack_set(
+        template,
+        settings,
+        roles,
+        # The first cluster founds the global database.
+        StackSetPlan("data", "Database of each region", primary_first, {}),
+        after=[global_cluster, *secrets.values()],
+    )
+    hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
+    add_stack_set(
+        template,
+        settings,
+        roles,
+        StackSetPlan(
+            "service",
+            "Functions, API and host names of each region",
+            order.ref(),
+            {service.HOSTED_ZONE_ID: hosted_zone_id, service.PEERING_CONNECTION_ID: peering.ref()},
+        ),
+        after=[databases, code, control, *tables.values()],
+    )
+    _add_outputs(
+        template,
+        settings,
+        {
+            "GlobalClusterIdentifier": ("Global database that holds the ledger.", global_cluster.ref()),
+            "JournalTableName": (
+                "Every accepted payment; decides what the ledger will hold.",
+                tables["journal"].ref(),
+            ),
+            "ControlTableName": ("Which region is active, and its epoch.", tables["control"].ref()),
+            "DirectoryTableName": ("Merchants and accounts.", tables["directory"].ref()),
+            "SessionsTableName": ("Session tokens of merchants.", tables["sessions"].ref()),
+            "MasterSecretArn": ("Break-glass credentials of the database.", secrets["master"].ref()),
+            "PeeringConnectionId": ("Peering of the two regions' networks.", peering.ref()),
+            "RolloutFunctionName": ("Function to look at when a custom resource fails.", function.ref()),
+            "StackSetAdministrationRoleArn": (
+                "Role to pass when a StackSet is operated by hand.",
+                roles.administration.get_att("Arn"),
+            ),
+        },
+    )
+    return template
+
+
+def _service_region_order(settings: Settings) -> Parameter:
+    return Parameter(
+        SERVICE_REGION_ORDER,
+        Type="CommaDelimitedList",
+        Default=f"{settings.regions.secondary},{settings.regions.primary}",
+        Description="Regions in the order a release reaches them: the standby first.",
+    )
+
+
+def _roles_ready(function: awslambda.Function, roles: Roles) -> StackSetRoles:
+    return StackSetRoles(
+        "RolesReady",
+        ServiceToken=function.get_att("Arn"),
+        ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+        AdministrationRoleArn=roles.administration.get_att("Arn"),
+        ExecutionRoleArn=roles.execution.get_att("Arn"),
+    )
+
+
+def _foundation_outputs(
+    settings: Settings, function: awslambda.Function, foundations: AWSObject, regional: Mapping[str, str]
+) -> StackSetOutputs:
+    return StackSetOutputs(
+        "FoundationOutputs",
+        ServiceToken=function.get_att("Arn"),
+        ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+        StackSetName=settings.names.shared("foundation"),
+        Regions={"Primary": settings.regions.primary, "Secondary": settings.regions.secondary},
+        Outputs=[link.value for link in foundation.OUTPUTS_FOR_ROOT],
+        TemplateHash=sha256(regional["foundation"].encode()).hexdigest(),
+        DependsOn=[foundations],
+    )
+
+
+def _published_code(
+    settings: Settings, function: awslambda.Function, outputs: StackSetOutputs
+) -> PublishedCode:
+    return PublishedCode(
+        "Code",
+        ServiceToken=function.get_att("Arn"),
+        ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+        Buckets={
+            settings.regions.primary: outputs.get_att("PrimaryCodeBucketName"),
+            settings.regions.secondary: outputs.get_att("SecondaryCodeBucketName"),
+        },
+        Keys=[SERVICE_PACKAGE, MIGRATIONS_PACKAGE],
+    )
+
+
+Kind = TypeVar("Kind", bound=AWSObject)
+
+
+def _after(first: AWSObject, resources: dict[str, Kind]) -> dict[str, Kind]:
+    for resource in resources.values():
+        resource.DependsOn = [first]
+    return resources
+
+
+def _add_outputs(template: Template, settings: Settings, values: Mapping[str, tuple[str, Value]]) -> None:
+    names = settings.names
+    hosts = {
+        "ApiUrl": ("Where clients send payments, whichever region is active.", names.domain),
+        "PrimaryUrl": ("The primary region's API, active or not.", names.host("primary")),
+        "SecondaryUrl": ("The secondary region's API, active or not.", names.host("secondary")),
+    }
+    described = {title: (text, f"https://{host}") for title, (text, host) in hosts.items()} | dict(values)
+    for title, (description, value) in described.items():
+        template.add_output(Output(title, Description=description, Value=value))
