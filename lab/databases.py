@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from lab.plan import LabPlan, RegionPlan
 from lab.postgres import Installation, Master, Server, destroy, install
 from lab.postgres_endpoint import PostgresEndpoint
@@ -62,7 +64,11 @@ class Databases:
             server = await self._new_server(region)
             await asyncio.to_thread(server.initialise)
             await self._start(region, server, source=None)
-            await asyncio.to_thread(server.found, master)
+            try:
+                await asyncio.to_thread(server.found, master)
+            except psycopg.Error as error:
+                await self._remove(region)
+                raise DatabaseError(f"{region}: {error}") from error
 
     async def replicate(self, region: str, source: str) -> None:
         """A streaming replica of another region's cluster."""
@@ -86,14 +92,7 @@ class Databases:
             followers = [name for name, running in self._running.items() if running.source == region]
             if followers:
                 raise DatabaseError(f"{', '.join(followers)} still streams from {region}")
-            await self._endpoints[region].close()
-            running = self._running.pop(region, None)
-            if running is None:
-                return
-            await _stop(running)
-            self._registry.remove(f"postgres {region}")
-            await self._forget_slot(region, running)
-            await asyncio.to_thread(destroy, running.server)
+            await self._remove(region)
 
     async def set_password(self, region: str, username: str, password: str) -> None:
         await asyncio.to_thread(self._require(region).server.set_password, username, password)
@@ -112,6 +111,16 @@ class Databases:
             await endpoint.close()
         await asyncio.gather(*(_stop(running) for running in self._running.values()))
         self._running.clear()
+
+    async def _remove(self, region: str) -> None:
+        await self._endpoints[region].close()
+        running = self._running.pop(region, None)
+        if running is None:
+            return
+        await _stop(running)
+        self._registry.remove(f"postgres {region}")
+        await self._forget_slot(region, running)
+        await asyncio.to_thread(destroy, running.server)
 
     def _require(self, region: str) -> Running:
         try:

@@ -12,6 +12,7 @@ from lab.addresses import LOOPBACK, Endpoint, can_bind, candidate_bases, region_
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".lab"
 PROFILE = "payments-lab"
+PLAN_VARIABLE = "PAYMENTS_LAB_PLAN"  # where the embedded AWS finds the plan it was started with
 PLACES = ("primary", "secondary", "witness")
 ACCOUNT_ID = "000000000000"
 _PORTS_PER_REGION = 10  # four are used; round numbers are easier to read in a log
@@ -32,6 +33,11 @@ class RegionPlan:
     @property
     def proxy_url(self) -> str:
         return f"http://{self.address}:{self.proxy_port}"
+
+    @property
+    def closed_url(self) -> str:
+        """A port nobody listens on: where a function without a way to AWS is sent."""
+        return f"http://{self.address}:{self.proxy_port + _PORTS_PER_REGION - 2}"
 
     @property
     def holds_data(self) -> bool:

@@ -18,7 +18,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.plan import LabPlan
+from lab.plan import PLAN_VARIABLE, LabPlan
 
 _NO_CONTAINERS = "unix:///nonexistent/docker.sock"
 """MiniStack removes leftover containers of its own when it starts; a laptop's container engine is none of our
@@ -46,6 +46,7 @@ def settings(plan: LabPlan, host: Mapping[str, str]) -> dict[str, str]:
         "STATE_DIR": str(scratch / "state"),
         "S3_DATA_DIR": str(scratch / "s3"),
         "LOG_LEVEL": host.get("LOG_LEVEL", "WARNING"),
+        PLAN_VARIABLE: str(plan.file),
     }
 
 

@@ -1,0 +1,141 @@
+"""Where a function's code runs: Lambda's environment and nothing of the host's, not even its packages.
+
+MiniStack starts a function on the host's interpreter, with the host's variables and everything installed
+beside MiniStack: a requirement missing in a package would go unnoticed, and every region would share one
+endpoint. Here each process gets its own region's proxy, and of all packages only those of Lambda's runtime.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ministack.core import lambda_runtime
+
+from lab.embedded.handlers import Handlers
+from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
+
+# The runtime brings boto3 and what it needs: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+_RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+_FROM_LAMBDA = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+_FROM_LAMBDA_PREFIXES = ("AWS_LAMBDA_", "_LAMBDA_", "LAMBDA_")
+# No site-packages (-S, -s), and not the directory of MiniStack's start script (-P): the rest is PYTHONPATH.
+_ISOLATED = ("-S", "-s", "-P")
+
+Config = Mapping[str, Any]
+_starting: ContextVar[Config] = ContextVar("configuration of the function being started")
+
+
+def register(_handlers: Handlers) -> None:
+    plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
+    packages = link_runtime_packages(Path(os.environ["TMPDIR"]) / "runtime")
+    install(plan, packages)
+
+
+def install(plan: LabPlan, packages: Path) -> None:
+    inherited = lambda_runtime.Worker._spawn
+
+    def spawn(worker: Any) -> None:
+        token = _starting.set(worker.config)
+        try:
+            inherited(worker)
+        finally:
+            _starting.reset(token)
+
+    lambda_runtime.Worker._spawn = spawn
+    lambda_runtime.subprocess = _Subprocess(plan, packages)
+
+
+class _Subprocess:
+    """What `lambda_runtime` sees as the module `subprocess`: the same, but for how a function is started."""
+
+    def __init__(self, plan: LabPlan, packages: Path) -> None:
+        self._plan = plan
+        self._packages = packages
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, command: list[str], **options: Any) -> Any:  # noqa: N802 - stands for the class of that name
+        config = _starting.get(None)
+        if config is None or not str(config.get("Runtime", "")).startswith("python"):
+            return subprocess.Popen(command, **options)
+        options["env"] = environment(config, options["env"], self._plan, self._packages)
+        process = subprocess.Popen([command[0], *_ISOLATED, *command[1:]], **options)
+        record_function(self._plan, process.pid, config)
+        return process
+
+
+def environment(config: Config, offered: Mapping[str, str], plan: LabPlan, packages: Path) -> dict[str, str]:
+    """What Lambda documents, what the function was given, and where the lab's region and its CA are.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    region = plan.regions[offered["AWS_REGION"]]
+    own: dict[str, str] = config.get("Environment", {}).get("Variables", {})
+    given = {
+        name: value
+        for name, value in offered.items()
+        if name in _FROM_LAMBDA or name.startswith(_FROM_LAMBDA_PREFIXES)
+    }
+    return {
+        "PATH": os.defpath,
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config['FunctionName']}",
+        "AWS_ENDPOINT_URL": region.proxy_url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PGSSLROOTCERT": str(plan.ca_file),
+        lambda_runtime.HOST_PREFIX_ENV: "true",
+        **own,
+        **given,
+        "PYTHONPATH": str(packages),
+    }
+
+
+def link_runtime_packages(directory: Path) -> Path:
+    """A directory in which there is nothing to import but the packages of Lambda's runtime."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in _RUNTIME_PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise RuntimeError(f"{name} is not installed; run `make setup`")
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        link = directory / source.name
+        if not link.exists():
+            link.symlink_to(source)
+    return directory
+
+
+def functions_directory(plan: LabPlan) -> Path:
+    return plan.runtime_directory / "functions"
+
+
+def record_function(plan: LabPlan, pid: int, config: Config) -> None:
+    """Who a process is, for whoever decides what its network lets it reach; written before its code runs."""
+    if not plan.runtime_directory.exists():
+        return  # the embedded AWS runs alone: there is no endpoint that could ask
+    directory = functions_directory(plan)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vpc = config.get("VpcConfig") or {}
+    described = {
+        "function": config["FunctionArn"],
+        "started": psutil.Process(pid).create_time(),
+        "subnets": list(vpc.get("SubnetIds", [])),
+        "security_groups": list(vpc.get("SecurityGroupIds", [])),
+    }
+    (directory / f"{pid}.json").write_text(json.dumps(described))
