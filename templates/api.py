@@ -43,7 +43,7 @@ def add_api(
             Description=openapi["info"]["title"],
             Body=body,
             EndpointConfiguration=apigateway.EndpointConfiguration(Types=["REGIONAL"]),
-            # Reached by our names only: the default host name knows neither our TLS policy nor our certificate.
+            # Reached by our names only: the default one knows neither our TLS policy nor our certificate.
             DisableExecuteApiEndpoint=True,
         )
     )
@@ -129,5 +129,5 @@ def _without_examples(node: Any) -> Any:
     return node
 
 
-def _fingerprint(body: Mapping[str, Any]) -> str:
+def _fingerprint(body: dict[str, Any]) -> str:
     return sha256(json.dumps(encode_to_dict(body), sort_keys=True).encode()).hexdigest()[:10]

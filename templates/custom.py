@@ -1,65 +1,51 @@
 """What CloudFormation cannot do itself: the custom resources, typed like any other."""
 
-from troposphere import AWSObject
+from typing import Any
+
+from troposphere import AWSObject, PropsDictType
 from troposphere.validators import integer
+
+
+def _required(**types: Any) -> PropsDictType:
+    """Custom resources run again only when a property changes, so none of ours is optional."""
+    types |= {"ServiceToken": str, "ServiceTimeout": integer}
+    return {name: (kind, True) for name, kind in types.items()}
 
 
 class StackSetRoles(AWSObject):
     """Waits until the administration role can really assume the execution role."""
 
     resource_type = "Custom::StackSetRoles"
-    props = {
-        "ServiceToken": (str, True),
-        "ServiceTimeout": (integer, True),
-        "AdministrationRoleArn": (str, True),
-        "ExecutionRoleArn": (str, True),
-    }
+    props = _required(AdministrationRoleArn=str, ExecutionRoleArn=str)
 
 
 class PublishedCode(AWSObject):
-    """Puts each zip that travels with the rollout function into the code bucket of each region."""
+    """Puts each zip that travels with the rollout function into every bucket of `Buckets`, by region."""
 
     resource_type = "Custom::PublishedCode"
-    props = {
-        "ServiceToken": (str, True),
-        "ServiceTimeout": (integer, True),
-        "Buckets": (dict, True),  # region: bucket
-        "Keys": ([str], True),
-    }
+    props = _required(Buckets=dict, Keys=[str])
 
 
 class StackSetOutputs(AWSObject):
-    """Answers with the outputs of a StackSet's instances, once all of them are current: ``PrimaryVpcId``."""
+    """Answers with the outputs of a StackSet's instances, once all of them are current.
+
+    `Regions` maps prefixes to regions: ``{"Primary": ...}`` and ``VpcId`` make the attribute ``PrimaryVpcId``.
+    With another template they are read again.
+    """
 
     resource_type = "Custom::StackSetOutputs"
-    props = {
-        "ServiceToken": (str, True),
-        "ServiceTimeout": (integer, True),
-        "StackSetName": (str, True),
-        "Regions": (dict, True),  # prefix: region
-        "Outputs": ([str], True),
-        "TemplateHash": (str, True),  # another template: ask again
-    }
+    props = _required(StackSetName=str, Regions=dict, Outputs=[str], TemplateHash=str)
 
 
 class ControlRecord(AWSObject):
-    """Writes the first control record; never overwrites one."""
+    """Writes the first control record, with that region active; never overwrites one."""
 
     resource_type = "Custom::ControlRecord"
-    props = {
-        "ServiceToken": (str, True),
-        "ServiceTimeout": (integer, True),
-        "Table": (str, True),
-        "Active": (str, True),  # region
-    }
+    props = _required(Table=str, Active=str)
 
 
 class SchemaMigration(AWSObject):
     """Brings the ledger's schema to what this release needs, where the cluster is the writer."""
 
     resource_type = "Custom::SchemaMigration"
-    props = {
-        "ServiceToken": (str, True),
-        "ServiceTimeout": (integer, True),
-        "Release": (str, True),  # another release: migrate again
-    }
+    props = _required(Release=str)

@@ -60,7 +60,7 @@ def add_database(template: Template, settings: Settings, plan: DatabasePlan) -> 
 def add_security_groups(
     template: Template, vpc_id: AWSHelperFn
 ) -> tuple[ec2.SecurityGroup, ec2.SecurityGroup]:
-    """The application's and the database's. Their rules are resources of their own: each names the other's group."""
+    """The application's and the database's; each names the other, so their rules are separate resources."""
     application = template.add_resource(
         ec2.SecurityGroup(
             "ApplicationSecurityGroup",
@@ -95,43 +95,34 @@ def add_security_groups(
             Tags=Tags(Name="database"),
         )
     )
-    tcp = {"IpProtocol": "tcp", "FromPort": PORT, "ToPort": PORT}
-    template.add_resource(
+    for rule in (
         ec2.SecurityGroupEgress(
             "ApplicationToDatabase",
             GroupId=application.get_att("GroupId"),
             DestinationSecurityGroupId=database.get_att("GroupId"),
             Description="The database of this region",
-            **tcp,
-        )
-    )
-    template.add_resource(
+        ),
         ec2.SecurityGroupEgress(
             "ApplicationToPeer",
             GroupId=application.get_att("GroupId"),
             CidrIp=lookup("PeerCidr"),
             Description="The database of the other region, by the peering",
-            **tcp,
-        )
-    )
-    template.add_resource(
+        ),
         ec2.SecurityGroupIngress(
             "DatabaseFromApplication",
             GroupId=database.get_att("GroupId"),
             SourceSecurityGroupId=application.get_att("GroupId"),
             Description="Functions of this region",
-            **tcp,
-        )
-    )
-    template.add_resource(
+        ),
         ec2.SecurityGroupIngress(
             "DatabaseFromPeer",
             GroupId=database.get_att("GroupId"),
             CidrIp=lookup("PeerCidr"),
             Description="Functions of the other region, by the peering",
-            **tcp,
-        )
-    )
+        ),
+    ):
+        rule.IpProtocol, rule.FromPort, rule.ToPort = "tcp", PORT, PORT
+        template.add_resource(rule)
     return application, database
 
 
@@ -225,7 +216,8 @@ def _add_instance(
         Engine=ENGINE,
         DBParameterGroupName=parameters.ref(),
         PubliclyAccessible=False,
-        AutoMinorVersionUpgrade=False,  # a global database's regions are upgraded in order, and LTS stays where it is
+        # A global database's regions are upgraded in an order, and long-term support means to stay.
+        AutoMinorVersionUpgrade=False,
         CACertificateIdentifier="rds-ca-rsa2048-g1",
         EnablePerformanceInsights=True,
         PerformanceInsightsKMSKeyId=plan.key_arn,

@@ -1,4 +1,4 @@
-"""The keys everything is encrypted with: one for the data of each region, one for the root stack's own logs."""
+"""The keys everything is encrypted with: one for each region's data, one for the root stack's own logs."""
 
 from dataclasses import dataclass
 

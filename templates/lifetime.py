@@ -1,4 +1,4 @@
-"""What happens to a resource that holds something nobody can make again, when its stack no longer wants it."""
+"""What happens to a resource that nobody can make again, when its stack no longer wants it."""
 
 from typing import TypeVar
 
@@ -8,10 +8,10 @@ Resource = TypeVar("Resource", bound=AWSObject)
 
 
 def keep(resource: Resource, *, disposable: bool) -> Resource:
-    """Keeps the resource when its stack is deleted or replaces it; `disposable` in environments made for tests.
+    """Keeps the resource when its stack is deleted or replaces it; not where it is `disposable`, in tests.
 
-    RetainExceptOnCreate, not Retain: a failed first deployment must not leave debris whose fixed name blocks the
-    second attempt. CloudFormation knows it for deletion only, and a replacement never happens on creation.
+    RetainExceptOnCreate, not Retain: a failed first deployment must not leave debris whose fixed name blocks
+    the second attempt. CloudFormation knows it for deletion only; a replacement never happens on creation.
     """
     resource.DeletionPolicy = Delete if disposable else RetainExceptOnCreate
     resource.UpdateReplacePolicy = Delete if disposable else Retain

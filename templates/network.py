@@ -1,4 +1,4 @@
-"""The network of one region: three zones, each with a public and a private subnet and a NAT gateway of its own."""
+"""The network of one region: three zones, each with two subnets and a NAT gateway of its own."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -24,7 +24,7 @@ ANYWHERE = "0.0.0.0/0"
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """The address space of each region (they must not overlap, or the peering is refused) and what may be reached."""
+    """The address space of each region (two that overlap cannot be peered), and the tables to be reached."""
 
     primary: IPv4Network
     secondary: IPv4Network
@@ -158,7 +158,7 @@ def _subnet(kind: str, plan: NetworkPlan, letter: str, vpc: ec2.VPC) -> ec2.Subn
 
 
 def _add_endpoints(template: Template, plan: NetworkPlan, vpc: ec2.VPC, tables: list[ec2.RouteTable]) -> None:
-    """Tables and buckets are reached without NAT: no cost per byte, and the path no longer depends on a zone's NAT."""
+    """Tables and buckets are reached without NAT: free of charge, and whatever happens to a zone's NAT."""
     statements = {"S3": policies.reach_own_buckets(), "DynamoDb": policies.reach_own_tables(plan.tables)}
     for title, statement in statements.items():
         template.add_resource(

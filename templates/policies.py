@@ -1,4 +1,4 @@
-"""Statements of IAM and resource policies as pure functions; every wildcard is named by its Sid and explained here."""
+"""Statements of policies as pure functions; every wildcard has a Sid and a reason."""
 
 from collections.abc import Sequence
 from string import Template as StringTemplate
@@ -29,12 +29,12 @@ def named(pattern: str, **values: Value) -> Value:
     """A name made of another: text where it can be, else left to CloudFormation."""
     if all(isinstance(value, str) for value in values.values()):
         return StringTemplate(pattern).substitute(values)
-    return Sub(pattern, **values)
+    return Sub(pattern, dict(values))
 
 
 def arn(service: str, resource: str, *, region: str = "${AWS::Region}", **values: Value) -> Sub:
     """An ARN in this account; `resource` may hold ``${Name}`` for each of `values`."""
-    return Sub(f"arn:${{AWS::Partition}}:{service}:{region}:${{AWS::AccountId}}:{resource}", **values)
+    return Sub(f"arn:${{AWS::Partition}}:{service}:{region}:${{AWS::AccountId}}:{resource}", dict(values))
 
 
 def bucket_arn(name: Value, suffix: str = "") -> Sub:
@@ -157,8 +157,8 @@ def use_aliased_key(sid: str, region: str, alias: str, service: str, *actions: A
 
 
 def administer_key() -> Statement:
-    """A key nobody can administer is lost for ever. In a key policy ``*`` is the key it belongs to; none of these
-    actions reads or writes anything under the key.
+    """A key nobody can administer is lost for ever. None of these actions encrypts or decrypts anything; in a
+    key policy ``*`` is the key it belongs to.
     """
     verbs = ["Delete*", "Describe*", "Disable*", "Enable*", "Get*", "List*", "Put*", "Revoke*", "Update*"]
     actions = [Action("kms", verb) for verb in verbs]
@@ -217,7 +217,7 @@ def refuse_plain_http(bucket: AWSHelperFn) -> list[Statement]:
 
 
 def reach_own_buckets() -> Statement:
-    """For a gateway endpoint: everything IAM allows, as long as caller and bucket are of this account, so that no
+    """For a gateway endpoint: what IAM allows, as long as caller and bucket are of this account, so that no
     code inside the network can carry data into somebody else's bucket.
     """
     own = StringEquals({"aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT})

@@ -48,7 +48,7 @@ def add_rollout(template: Template, settings: Settings) -> awslambda.Function:
             memory_mb=512,
         ),
     )
-    # The path is replaced when sam packages the template; until then it is no code object. Nothing else may be.
+    # sam replaces the path when it packages the template; nothing else here may need packaging.
     function.Metadata = {"cfn-lint": {"config": {"ignore_checks": ["W3002"]}}}
     return function
 
@@ -56,7 +56,6 @@ def add_rollout(template: Template, settings: Settings) -> awslambda.Function:
 def _statements(settings: Settings) -> list[Statement]:
     names, regions = settings.names, settings.regions
     buckets = [names.bucket("code", "primary"), names.bucket("code", "secondary")]
-    keys = {"Primary": (regions.primary, "primary"), "Secondary": (regions.secondary, "secondary")}
     return [
         allow("TryAdministrationRole", [sts.AssumeRole], administration_role_arn(names)),
         allow(

@@ -22,7 +22,7 @@ SERVICE_REGION_ORDER = "ServiceRegionOrder"
 
 
 def render(settings: Settings, regional: Mapping[str, str]) -> Template:
-    """`regional` is the text of each template that is rolled out: another text, and its outputs are read again."""
+    """`regional` is the text of each template rolled out: with another text, its outputs are read again."""
     names, regions = settings.names, settings.regions
     template = Template(Description="Payments: what both regions share, and the rollout of their stacks")
     template.set_version()

@@ -1,8 +1,9 @@
-"""How clients find the active region: certificate, host names, and the records that follow the primary's health."""
+"""How clients find the active region: certificate, host names, records that follow the primary's health."""
 
 from dataclasses import dataclass
 
 from troposphere import AWSHelperFn, If, NoValue, Tags, Template, apigateway, certificatemanager, route53
+from troposphere.validators.route53 import AliasTarget
 
 from templates.names import Names
 from templates.places import IS_PRIMARY, here, lookup
@@ -34,7 +35,8 @@ def add_routing(template: Template, plan: RoutingPlan, stage: apigateway.Stage) 
             Type="A",
             SetIdentifier=lookup("Place"),
             Failover=If(IS_PRIMARY, "PRIMARY", "SECONDARY"),
-            # Only the primary has one: once it is red, DNS answers with the secondary at once and unconditionally.
+            # Only the primary has one: once it is red, DNS answers with the secondary, at once and whatever
+            # its state.
             HealthCheckId=If(IS_PRIMARY, health_check.ref(), NoValue),
             AliasTarget=_alias(shared),
         )
@@ -108,8 +110,8 @@ def _health_check(names: Names) -> route53.HealthCheck:
     )
 
 
-def _alias(domain: apigateway.DomainName) -> route53.AliasTarget:
-    return route53.AliasTarget(
+def _alias(domain: apigateway.DomainName) -> AliasTarget:
+    return AliasTarget(  # type: ignore[no-untyped-call]  # troposphere leaves this one untyped
         DNSName=domain.get_att("RegionalDomainName"),
         HostedZoneId=domain.get_att("RegionalHostedZoneId"),
         # It would ask API Gateway itself, which is up when what stands behind it is not.

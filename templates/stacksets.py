@@ -120,8 +120,8 @@ def add_stack_set(
 
 
 def _make_stacks(settings: Settings) -> list[Statement]:
-    """Things with names are made under our names only; the rest cannot be named before it exists, so it is limited to
-    the two regions. Only StackSets can take this role on, through the administration role.
+    """Things with names are made under our names only; the rest cannot be named before it exists, so it is
+    limited to the two regions. Only the administration role, which is StackSets', can take this role on.
     """
     names = settings.names
     ours = names.shared("*")  # also matches names with a place in them

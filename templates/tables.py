@@ -12,7 +12,7 @@ OPEN_INDEX = "open"
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """One table: either strongly consistent with a vote in the witness region, or eventually with a time to live.
+    """A table, consistent either strongly, with a vote in the witness region, or eventually.
 
     Which of the two is fixed when a table is created; strongly consistent ones know no time to live.
     """
@@ -33,7 +33,7 @@ TABLES = (
 
 
 def add_tables(template: Template, settings: Settings) -> dict[str, dynamodb.GlobalTable]:
-    """By name. Each replica is encrypted with its own region's key, found by the alias both regions can compute."""
+    """By name. Each replica is encrypted with its own region's key, by the alias both regions can compute."""
     return {
         plan.name: template.add_resource(keep(_table(settings, plan), disposable=settings.test_environment))
         for plan in TABLES
@@ -73,8 +73,8 @@ def _table(settings: Settings, plan: TablePlan) -> dynamodb.GlobalTable:
 
 
 def _open_index() -> dynamodb.GlobalTableGlobalSecondaryIndex:
-    """Sparse: settled entries lose `open`, which holds a shard so that no partition gets hot. Keys only: an index
-    lags behind, so whoever works the list off reads the entry itself.
+    """Sparse: settled entries lose `open`, which holds a shard so that no partition gets hot. Keys only: an
+    index lags behind, so whoever works the list off reads the entry itself.
     """
     return dynamodb.GlobalTableGlobalSecondaryIndex(
         IndexName=OPEN_INDEX,
