@@ -29,8 +29,8 @@ class PublishedCode(AWSObject):
 class StackSetOutputs(AWSObject):
     """Answers with the outputs of a StackSet's instances, once all of them are current.
 
-    `Regions` maps prefixes to regions: ``{"Primary": ...}`` and ``VpcId`` make the attribute ``PrimaryVpcId``.
-    With another template they are read again.
+    `Regions` maps prefixes to regions: ``{"Primary": ...}`` and ``VpcId`` make ``PrimaryVpcId``. With another
+    template they are read again.
     """
 
     resource_type = "Custom::StackSetOutputs"

@@ -26,6 +26,7 @@ def render(settings: Settings) -> Template:
         NetworkPlan(
             primary=settings.network.primary_cidr,
             secondary=settings.network.secondary_cidr,
+            regions=(settings.regions.primary, settings.regions.secondary),
             tables=names.shared("*"),
         ),
     )

@@ -28,6 +28,7 @@ class NetworkPlan:
 
     primary: IPv4Network
     secondary: IPv4Network
+    regions: tuple[str, str]
     tables: str  # the pattern of our tables' names
 
     def blocks(self, letter: str, *, public: bool) -> If:
@@ -159,8 +160,12 @@ def _subnet(kind: str, plan: NetworkPlan, letter: str, vpc: ec2.VPC) -> ec2.Subn
 
 def _add_endpoints(template: Template, plan: NetworkPlan, vpc: ec2.VPC, tables: list[ec2.RouteTable]) -> None:
     """Tables and buckets are reached without NAT: free of charge, and whatever happens to a zone's NAT."""
-    statements = {"S3": policies.reach_own_buckets(), "DynamoDb": policies.reach_own_tables(plan.tables)}
-    for title, statement in statements.items():
+    region_name = If(IS_PRIMARY, *(region.replace("-", "") for region in plan.regions))
+    statements = {
+        "S3": [policies.reach_own_buckets(), policies.answer_cloudformation(region_name)],
+        "DynamoDb": [policies.reach_own_tables(plan.tables)],
+    }
+    for title, allowed in statements.items():
         template.add_resource(
             ec2.VPCEndpoint(
                 f"{title}Endpoint",
@@ -168,6 +173,6 @@ def _add_endpoints(template: Template, plan: NetworkPlan, vpc: ec2.VPC, tables: 
                 VpcEndpointType="Gateway",
                 ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{title.lower()}"),
                 RouteTableIds=[table.ref() for table in tables],
-                PolicyDocument=policies.document(statement),
+                PolicyDocument=policies.document(*allowed),
             )
         )

@@ -86,8 +86,8 @@ def send_traces() -> Statement:
 
 
 def attach_to_network() -> Statement:
-    """What Lambda needs to put a function into a VPC. The Describe calls know no resources, and the interfaces have
-    no names before they exist: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+    """What Lambda needs to put a function into a VPC. The Describe calls know no resources, and an interface
+    has no name before it exists: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
     """
     return allow("AttachToNetwork", _NETWORK_INTERFACE_ACTIONS, "*")
 
@@ -217,8 +217,8 @@ def refuse_plain_http(bucket: AWSHelperFn) -> list[Statement]:
 
 
 def reach_own_buckets() -> Statement:
-    """For a gateway endpoint: what IAM allows, as long as caller and bucket are of this account, so that no
-    code inside the network can carry data into somebody else's bucket.
+    """For a gateway endpoint: what IAM allows, as long as caller and bucket are of this account, so that
+    no code inside the network can carry data into somebody else's bucket.
     """
     own = StringEquals({"aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT})
     return Statement(
@@ -228,6 +228,23 @@ def reach_own_buckets() -> Statement:
         Action=[s3.GetObject, s3.ListBucket, s3.PutObject],
         Resource=["*"],
         Condition=Condition(own),
+    )
+
+
+def answer_cloudformation(region_name: Value) -> Statement:
+    """A custom resource answers by an address that CloudFormation signed, in a bucket of CloudFormation's own.
+
+    `region_name` is without hyphens, as that bucket's name has it:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html
+    """
+    bucket = "arn:${AWS::Partition}:s3:::cloudformation-custom-resource-response-${Region}/*"
+    return Statement(
+        Sid="AnswerCloudFormation",
+        Effect=Allow,
+        Principal=Principal("*"),
+        Action=[s3.PutObject],
+        Resource=[Sub(bucket, Region=region_name)],
+        Condition=Condition(StringEquals({"s3:authType": "REST-QUERY-STRING"})),
     )
 
 

@@ -112,7 +112,7 @@ def _api_plan(settings: Settings) -> FunctionPlan:
             policies.use_table("UseSessions", tables["sessions"], dynamodb.GetItem, dynamodb.PutItem),
             policies.use_table("UseJournal", tables["journal"], dynamodb.GetItem, dynamodb.PutItem),
             policies.use_table("ReadControl", tables["control"], dynamodb.GetItem),
-            policies.use_table("ReadDirectory", tables["directory"], dynamodb.GetItem),
+            policies.use_table("ReadDirectory", tables["directory"], dynamodb.BatchGetItem, dynamodb.GetItem),
             policies.use_key_through(
                 "UseKeyForTables", key_arn, "dynamodb", kms.Decrypt, kms.GenerateDataKey
             ),
