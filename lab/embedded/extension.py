@@ -17,6 +17,7 @@ from lab.embedded import schema
 from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
+    "conditions",
     "dynamodb",
     "ec2",
     "functions",

@@ -4,16 +4,16 @@ does.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
 """The physical id and the attributes `Fn::GetAtt` can read."""
 
-Handler = dict[str, Callable[..., Any]]
+Handler = dict[str, Any]
 """`create(logical_id, properties, stack_name)`, `update(physical_id, old, new, stack_name)`,
-`delete(physical_id, properties)`.
+`delete(physical_id, properties)`, and flags of MiniStack's beside them.
 """
 
 Handlers = dict[str, Handler]

@@ -190,6 +190,8 @@ def _describe(error: ValidationError) -> Iterator[str]:
             # The branch that came closest says most: the one whose first complaint lies deepest.
             nearest = max(error.context, key=lambda inner: len(inner.absolute_path))
             yield from _describe(nearest)
+        case "oneOf":
+            yield f"{path}: 2 subschemas matched instead of one"
         case _:
             yield f"{path}: {error.message}"
 

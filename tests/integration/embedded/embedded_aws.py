@@ -1,5 +1,6 @@
 """What the tests of the embedded AWS share: clients that reach nothing else, and waiting for a condition."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, cast
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from lab.plan import LabPlan
 
@@ -45,3 +47,45 @@ class EmbeddedAws:
             aws_session_token=secret.get("token"),
             config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         )
+
+
+def deploy(aws: EmbeddedAws, stack: str, template: dict[str, Any], region: str = HOME, **request: Any) -> str:
+    """Create the stack, or update it when there is one; the status it comes to rest in."""
+    client = aws.client("cloudformation", region)
+    try:
+        existing = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] != "DELETE_COMPLETE"
+    except ClientError:
+        existing = False
+    act = client.update_stack if existing else client.create_stack
+    act(StackName=stack, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"], **request)
+    return outcome(aws, stack, region)
+
+
+def outcome(aws: EmbeddedAws, stack: str, region: str = HOME) -> str:
+    client = aws.client("cloudformation", region)
+
+    def status() -> str | None:
+        try:
+            found = str(client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+        except ClientError:
+            return "DELETE_COMPLETE"
+        return None if found.endswith("_IN_PROGRESS") else found
+
+    return str(eventually(status, f"{stack} comes to rest"))
+
+
+def reasons(aws: EmbeddedAws, stack: str, region: str = HOME) -> str:
+    """Why resources of the stack failed, one line each."""
+    events = aws.client("cloudformation", region).describe_stack_events(StackName=stack)["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    return "\n".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)
+
+
+def delete(aws: EmbeddedAws, stack: str, region: str = HOME) -> str:
+    aws.client("cloudformation", region).delete_stack(StackName=stack)
+    return outcome(aws, stack, region)
+
+
+def outputs(aws: EmbeddedAws, stack: str, region: str = HOME) -> dict[str, str]:
+    described = aws.client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", ())}
