@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,20 +45,12 @@ def bring_up(plan: LabPlan, progress: Progress) -> None:
     plan.write()
     plan.logs.mkdir(parents=True, exist_ok=True)
     log = plan.logs / "supervisor.log"
-    with log.open("wb") as output:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "lab.supervisor", "--plan", str(plan.file)],
-            cwd=_REPOSITORY,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # outlives this terminal
-        )
+    supervisor = _detach([sys.executable, "-m", "lab.supervisor", "--plan", str(plan.file)], log)
     try:
         _wait(supervisor, plan, log, progress)
     except BaseException:  # Ctrl-C too: a lab that is half up is nobody's
-        supervisor.terminate()
+        if supervisor.is_running():
+            _end_in_order(supervisor)
         tear_down(plan.directory)
         raise
 
@@ -93,11 +84,11 @@ def only_one(directory: Path) -> Iterator[None]:
         yield
 
 
-def _wait(supervisor: subprocess.Popen[bytes], plan: LabPlan, log: Path, progress: Progress) -> None:
+def _wait(supervisor: psutil.Process, plan: LabPlan, log: Path, progress: Progress) -> None:
     control, seen = Control(plan.control_socket), 0
     deadline = time.monotonic() + _UP_DEADLINE
     while time.monotonic() < deadline:
-        if supervisor.poll() is not None:
+        if _has_ended(supervisor):
             raise LabError(f"{log}: the lab did not come up:\n{last_lines(log)}\n{_advice(plan)}")
         try:
             status: dict[str, Any] = control.status()
@@ -119,6 +110,25 @@ def _wait(supervisor: subprocess.Popen[bytes], plan: LabPlan, log: Path, progres
 
 def _advice(plan: LabPlan) -> str:
     return f"All logs are in {plan.logs}. When the cause is gone, run `python -m lab up` again."
+
+
+def _detach(command: list[str], log: Path) -> psutil.Process:
+    """A process that outlives this one and its terminal; `subprocess` would want to be told how it ends."""
+    log.touch()
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_TRUNC | os.O_APPEND, 0),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    pid = os.posix_spawn(command[0], command, _environment(), file_actions=actions, setsid=True)
+    return psutil.Process(pid)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _end_in_order(supervisor: psutil.Process) -> None:

@@ -228,7 +228,7 @@ def install(directory: Path) -> Installation:
     if os.geteuid() != 0:
         return Installation(binaries=package / "pginstall" / "bin", account=None)
     copy = directory / "postgresql"
-    # Binaries look for their libraries from where they are: beside the package (auditwheel) or in it (delocate).
+    # Binaries look for their libraries from where they are: beside the package (Linux) or in it (macOS).
     for part in (package / "pginstall", package / ".dylibs", package.with_name(f"{package.name}.libs")):
         target = copy / part.relative_to(package.parent)
         if part.exists() and not target.exists():

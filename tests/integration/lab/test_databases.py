@@ -1,0 +1,191 @@
+"""A global cluster in a template is two PostgreSQL servers, one streaming from the other, behind TLS."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import boto3.session
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.control import Control
+from lab.plan import LabPlan
+from tests.integration.lab.conftest import eventually
+from tests.integration.lab.stacks import Region, StackError, cluster, global_cluster
+
+pytestmark = pytest.mark.lab
+PRIMARY, SECONDARY = "us-east-1", "us-east-2"
+MASTER: dict[str, Any] = {
+    "MasterUsername": "ledger_master",
+    "MasterUserPassword": "made-up password",
+    "DatabaseName": "ledger",
+}
+
+
+@pytest.fixture(scope="module")
+def primary(lab: LabPlan, aws: boto3.session.Session) -> Region:
+    return Region(lab, aws, PRIMARY)
+
+
+@pytest.fixture(scope="module")
+def secondary(lab: LabPlan, aws: boto3.session.Session) -> Region:
+    return Region(lab, aws, SECONDARY)
+
+
+@pytest.fixture
+def founded(primary: Region) -> Iterator[None]:
+    """A global cluster with its first member."""
+    primary.deploy("global", global_cluster("ledger"))
+    primary.deploy("database", cluster("ledger-primary", "ledger", **MASTER))
+    yield
+    primary.remove("database")
+    primary.remove("global")
+
+
+@pytest.fixture
+def replicated(founded: None, secondary: Region) -> Iterator[None]:
+    secondary.deploy("database", cluster("ledger-secondary", "ledger"))
+    yield
+    secondary.remove("database")
+
+
+def connect(lab: LabPlan, region: str, **options: object) -> psycopg.Connection[Any]:
+    where = lab.regions[region]
+    settings: dict[str, Any] = {
+        "host": where.address,
+        "port": where.postgres_port,
+        "user": "ledger_master",
+        "password": "made-up password",
+        "dbname": "ledger",
+        "sslmode": "verify-full",
+        "sslrootcert": str(lab.ca_file),
+        "autocommit": True,
+    }
+    return psycopg.connect(**{**settings, **options})
+
+
+def test_what_the_primary_commits_the_secondary_has(lab: LabPlan, replicated: None) -> None:
+    with connect(lab, PRIMARY) as writer, connect(lab, SECONDARY) as reader:
+        writer.execute("CREATE TABLE posted (id int PRIMARY KEY)")
+        writer.execute("INSERT INTO posted VALUES (1)")
+        exists = "SELECT to_regclass('posted') IS NOT NULL"
+        eventually(lambda: reader.execute(exists).fetchone() == (True,))
+        eventually(lambda: reader.execute("SELECT id FROM posted").fetchall() == [(1,)])
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            reader.execute("INSERT INTO posted VALUES (2)")
+
+
+def test_the_api_describes_the_servers_that_are_there(
+    lab: LabPlan, replicated: None, primary: Region, secondary: Region
+) -> None:
+    members = primary.rds.describe_global_clusters()["GlobalClusters"][0]["GlobalClusterMembers"]
+    writers = {member["DBClusterArn"].split(":")[3]: member["IsWriter"] for member in members}
+    assert writers == {PRIMARY: True, SECONDARY: False}
+    for name, region in ((PRIMARY, primary), (SECONDARY, secondary)):
+        described = region.rds.describe_db_clusters()["DBClusters"][0]
+        assert (described["Endpoint"], described["Port"]) == (
+            lab.regions[name].address,
+            lab.regions[name].postgres_port,
+        )
+        assert len(described["DBClusterMembers"]) == 1
+
+
+def test_a_cluster_without_an_instance_does_not_answer(lab: LabPlan, founded: None, primary: Region) -> None:
+    instance = primary.rds.describe_db_instances()["DBInstances"][0]["DBInstanceIdentifier"]
+    with connect(lab, PRIMARY) as connection:
+        primary.rds.delete_db_instance(DBInstanceIdentifier=instance, SkipFinalSnapshot=True)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        connect(lab, PRIMARY)
+
+
+def test_the_master_is_no_superuser(lab: LabPlan, founded: None) -> None:
+    with connect(lab, PRIMARY) as connection:
+        rights = (
+            "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = user"
+        )
+        assert connection.execute(rights).fetchone() == (False, True, True, False)
+        connection.execute("CREATE ROLE another LOGIN")
+        connection.execute("DROP ROLE another")
+
+
+def test_a_connection_in_the_clear_is_refused(lab: LabPlan, founded: None) -> None:
+    with pytest.raises(psycopg.OperationalError, match="no encryption"):
+        connect(lab, PRIMARY, sslmode="disable")
+
+
+def test_a_certificate_of_another_authority_is_not_trusted(lab: LabPlan, founded: None) -> None:
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        connect(lab, PRIMARY, sslrootcert="system")
+
+
+def test_a_front_door_speaks_tls_1_2_or_newer(lab: LabPlan) -> None:
+    where = lab.regions[PRIMARY]
+    context = ssl.create_default_context(cafile=lab.ca_file)
+    with (
+        socket.create_connection((where.address, where.front_door_port)) as plain,
+        context.wrap_socket(plain, server_hostname=where.address) as secure,
+    ):
+        assert secure.version() in {"TLSv1.2", "TLSv1.3"}
+
+
+def test_a_secondary_with_a_master_user_is_refused(founded: None, secondary: Region) -> None:
+    with pytest.raises(StackError, match="Cannot specify user name for cross region replication cluster"):
+        secondary.deploy(
+            "refused", cluster("refused", "ledger", MasterUsername="m", MasterUserPassword="p" * 8)
+        )
+    secondary.remove("refused")
+
+
+def test_a_secondary_of_another_version_is_refused(founded: None, secondary: Region) -> None:
+    with pytest.raises(StackError, match="engineVersion should match setting for global cluster"):
+        secondary.deploy("refused", cluster("refused", "ledger", EngineVersion="15.10"))
+    secondary.remove("refused")
+
+
+def test_a_secondary_before_the_primary_has_an_instance_is_refused(
+    primary: Region, secondary: Region
+) -> None:
+    primary.deploy("global", global_cluster("ledger"))
+    primary.deploy("database", cluster("ledger-primary", "ledger", instance=False, **MASTER))
+    with pytest.raises(StackError, match="not valid for physical replication"):
+        secondary.deploy("refused", cluster("refused", "ledger"))
+    secondary.remove("refused")
+    primary.remove("database")
+    primary.remove("global")
+
+
+def test_the_primary_cannot_go_while_a_secondary_follows_it(
+    lab: LabPlan, replicated: None, primary: Region
+) -> None:
+    with pytest.raises(StackError, match="Cannot remove the writer DB cluster while reader members remain"):
+        primary.remove("database")
+    assert Control(lab.control_socket).status()["databases"][PRIMARY]["exists"]
+
+
+def test_a_global_cluster_with_members_cannot_go(founded: None, primary: Region) -> None:
+    with pytest.raises(StackError, match="still has member clusters"):
+        primary.remove("global")
+
+
+def test_a_protected_cluster_cannot_go(lab: LabPlan, primary: Region) -> None:
+    primary.deploy("global", global_cluster("ledger"))
+    primary.deploy("database", cluster("ledger-primary", "ledger", DeletionProtection=True, **MASTER))
+    with pytest.raises(StackError, match="deletion protection"):
+        primary.remove("database")
+    primary.rds.modify_db_cluster(DBClusterIdentifier="ledger-primary", DeletionProtection=False)
+    primary.remove("database")
+    primary.remove("global")
+    assert not Control(lab.control_socket).status()["databases"][PRIMARY]["exists"]
+
+
+def test_the_writer_is_not_switched_on_paper_only(replicated: None, primary: Region) -> None:
+    members = primary.rds.describe_global_clusters()["GlobalClusters"][0]["GlobalClusterMembers"]
+    target = next(member["DBClusterArn"] for member in members if not member["IsWriter"])
+    with pytest.raises(ClientError, match="InvalidGlobalClusterStateFault"):
+        primary.rds.switchover_global_cluster(
+            GlobalClusterIdentifier="ledger", TargetDbClusterIdentifier=target
+        )
