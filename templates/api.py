@@ -53,7 +53,6 @@ def add_api(
             Action="lambda:InvokeFunction",
             FunctionName=function.get_att("Arn"),
             Principal="apigateway.amazonaws.com",
-            SourceAccount=policies.ACCOUNT,
             SourceArn=policies.arn("execute-api", f"${{Api}}/{STAGE}/*", Api=api.ref()),
         )
     )
