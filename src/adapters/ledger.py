@@ -91,6 +91,13 @@ class PostgresLedger:
     def has(self, payment_id: str) -> bool:
         return self._ask(_HAS, {"payment_id": payment_id}) is not None
 
+    def close(self) -> None:
+        """After any failure, too: the endpoint may have moved, but a connection stays with the old writer."""
+        if self._connection is not None:
+            with suppress(Exception):
+                self._connection.close()
+            self._connection = None
+
     def _ask(self, statement: str, values: dict[str, Any]) -> Any:
         """The first row. Statements may be repeated, so a kept connection that fails is replaced once."""
         import psycopg
@@ -100,7 +107,7 @@ class PostgresLedger:
             try:
                 return self._execute(statement, values)
             except psycopg.Error as error:
-                self._drop()
+                self.close()
                 reason = _not_now(error)
                 if reason is None:
                     raise
@@ -139,13 +146,6 @@ class PostgresLedger:
 
     def _open(self, credentials: Credentials) -> Connection[Any]:
         return connect(self._database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)
-
-    def _drop(self) -> None:
-        """After any failure: the endpoint may have moved, while a connection stays with the old writer."""
-        if self._connection is not None:
-            with suppress(Exception):
-                self._connection.close()
-            self._connection = None
 
 
 def _post_parameters(payment: Payment, epoch: int) -> dict[str, Any]:

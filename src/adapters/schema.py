@@ -134,6 +134,7 @@ def _apply(connection: Connection[Any], database: Database, migrator: Credential
         args=told | {"schema": _BOOKS},
     )
     with PostgresqlPsycopgBackend(uri, "applied") as backend:
+        backend.init_database()
         backend.break_lock()  # a row that outlives a killed run; the advisory lock is what protects this one
         pending = backend.to_apply(read_migrations(str(MIGRATIONS)))
         with backend.lock():

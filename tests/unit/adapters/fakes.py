@@ -1,0 +1,24 @@
+"""A Secrets Manager that holds what a test puts into it."""
+
+import json
+from typing import Any
+
+from adapters.secrets import Secrets
+from failover.errors import Unavailable
+
+
+class FakeSecretsManager:
+    def __init__(self, **passwords: str) -> None:
+        self.passwords = passwords
+        self.reads = 0
+        self.down = False
+
+    def get_secret_value(self, **request: Any) -> dict[str, Any]:
+        self.reads += 1
+        if self.down:
+            raise Unavailable("secret")
+        username = request["SecretId"]
+        return {"SecretString": json.dumps({"username": username, "password": self.passwords[username]})}
+
+    def secrets(self) -> Secrets:
+        return Secrets(self)  # type: ignore[arg-type] # only what the adapter calls
