@@ -1,0 +1,63 @@
+"""What the laws let pass, each with its reason: resources nothing refers to, and wildcards."""
+
+_ZONES = "ABC"
+
+LEAVES: dict[str, dict[str, str]] = {
+    "zone": {},
+    "foundation": {
+        "CodeBucketPolicy": "refuses whoever comes without TLS",
+        "DataKeyAlias": "tables, secrets and their replicas name the key by it",
+        "DynamoDbEndpoint": "tables are reached without NAT",
+        "S3Endpoint": "buckets are reached without NAT",
+        "PublicRoute": "the way from the NAT gateways to the internet",
+        **{f"PrivateRoute{zone}": "the way from the zone to its NAT gateway" for zone in _ZONES},
+        **{f"PrivateRoutes{zone}": "gives the private subnet its routes" for zone in _ZONES},
+        **{f"PublicRoutes{zone}": "gives the public subnet its routes" for zone in _ZONES},
+    },
+    "data": {
+        "Instance1": "without an instance a cluster answers nobody",
+        "ApplicationToDatabase": "lets functions call the database",
+        "ApplicationToPeer": "lets functions call the other region's database",
+        "DatabaseFromApplication": "lets the database hear functions",
+        "DatabaseFromPeer": "lets the database hear the other region's functions",
+    },
+    "service": {
+        "ApiMayInvoke": "lets the API call its function",
+        "FailoverRecord": "leads clients to the active region",
+        "RegionalRecord": "leads to this region, and the health check to the primary",
+        "RegionalMapping": "serves the API under the region's name",
+        "SharedMapping": "serves the API under the domain",
+        **{f"PeeringRoute{zone}": "the way to the other region's network" for zone in _ZONES},
+    },
+    "root": {
+        "RolloutKeyAlias": "operators find the key by it",
+        "ServiceStackSet": "the last step of the rollout",
+    },
+}
+
+WILDCARDS: dict[str, str] = {
+    "AdministerKey": "in a key policy * is the key itself; the actions neither encrypt nor decrypt",
+    "AnswerCloudFormation": "object keys in CloudFormation's own bucket; only addresses that were signed",
+    "AttachToNetwork": "Describe knows no resources, and a network interface has no name before it exists",
+    "EncryptLogs": "in a key policy * is the key itself; bound to our log groups",
+    "FindInstances": "StackSets end their ids in a random suffix",
+    "GrantToServices": "in a key policy * is the key itself; only grants to AWS services",
+    "MakeBuckets": "whatever a bucket of ours needs, on our buckets only",
+    "MakeDatabases": "whatever a database of ours needs, on our names only",
+    "MakeFunctions": "whatever a function of ours needs, on our names only",
+    "MakeLogGroups": "whatever a log group of ours needs, on our names only",
+    "MakeRecords": "the zone may be known to another stack only; health checks have no names",
+    "MakeServiceLinkedRoles": "AWS names these roles; bound to two services",
+    "MakeStacks": "StackSets ends the stacks' names in an id of its own",
+    "MakeUnnamed": "cannot be named before it exists; bound to the two regions",
+    "PublishCode": "zips are named by their content",
+    "ReachOwnBuckets": "caller and bucket are of this account",
+    "ReachOwnTables": "IAM decides; this only keeps other accounts out",
+    "ReadOutputs": "StackSets ends the stacks' names in an id of its own",
+    "ReadTemplates": "StackSets copies templates into a bucket whose name it does not tell",
+    "SendTraces": "X-Ray knows no resources",
+    "UseKeyForControlRecord": "the key is told by its alias, which IAM takes as a condition only",
+    "UsePrimaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",
+    "UseSecondaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",
+    "UseThroughServices": "in a key policy * is the key itself; only by way of these services",
+}

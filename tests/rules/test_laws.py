@@ -1,0 +1,98 @@
+"""Every law holds for every template of every variant, and none is idle: what it forbids breaks it."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rules import laws
+from tests.rules.expectations import WILDCARDS
+from tests.rules.laws import LAWS, Law
+from tests.rules.reading import statements
+from tests.rules.variants import SETTINGS, TEMPLATES, Template, Variant, variant
+
+_ALLOW_ALL = [{"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}}]
+
+
+def _name(law: Law) -> str:
+    return law.__name__
+
+
+@pytest.mark.parametrize("law", LAWS, ids=_name)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_law_holds(name: str, law: Law) -> None:
+    chosen = variant(name)
+    broken = [f"{title}: {p}" for title in TEMPLATES for p in law(title, chosen.templates[title], chosen)]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_without_any_one_resource_a_law_breaks(name: str) -> None:
+    chosen = variant("default")
+    template = chosen.templates[name]
+    unnoticed = [
+        title for title in template["Resources"] if not _noticed(name, _without(template, title), chosen)
+    ]
+    assert not unnoticed
+
+
+FAULTS: dict[Law, tuple[str, str, str, object]] = {
+    laws.everything_is_encrypted_with_our_keys: ("data", "Cluster", "StorageEncrypted", False),
+    laws.buckets_are_private_and_over_tls_only: ("foundation", "CodeBucketPolicy", "PolicyDocument", {}),
+    laws.what_cannot_be_made_again_is_kept: ("data", "Cluster", "DeletionProtection", False),
+    laws.names_follow_the_rule: ("service", "ApiFunction", "FunctionName", "payments-api"),
+    laws.nothing_holds_a_credential: ("service", "ApiFunction", "Description", "AKIAIOSFODNN7EXAMPLE"),
+    laws.wildcards_have_a_reason: ("root", "ExecutionRole", "Policies", _ALLOW_ALL),
+    laws.nothing_is_open_to_the_world: ("data", "DatabaseFromPeer", "CidrIp", "0.0.0.0/0"),
+    laws.functions_are_confined: ("service", "ApiFunction", "TracingConfig", {"Mode": "PassThrough"}),
+    laws.every_reference_has_its_resource: ("data", "Instance1", "DBClusterIdentifier", {"Ref": "Clutser"}),
+    laws.every_resource_has_a_reader: ("data", "Cluster", "DBSubnetGroupName", "default"),
+    laws.regions_do_not_reach_into_each_other: (
+        "service",
+        "ApiFunction",
+        "FunctionName",
+        "payments-api-primary-prod",
+    ),
+    laws.imports_are_published: ("data", "Cluster", "KmsKeyId", {"Fn::ImportValue": "payments-prod-Key"}),
+    laws.root_rolls_out_in_order: ("root", "ServiceStackSet", "Parameters", []),
+}
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law is not laws.outputs_are_described], ids=_name)
+def test_a_fault_breaks_the_law(law: Law) -> None:
+    name, title, property_name, fault = FAULTS[law]
+    chosen = variant("default")
+    mutant = copy.deepcopy(chosen.templates[name])
+    mutant["Resources"][title]["Properties"][property_name] = fault
+    assert list(law(name, mutant, chosen))
+
+
+def test_an_output_without_a_description_breaks_the_law() -> None:
+    chosen = variant("default")
+    mutant = copy.deepcopy(chosen.templates["root"])
+    del mutant["Outputs"]["ApiUrl"]["Description"]
+    assert list(laws.outputs_are_described("root", mutant, chosen))
+
+
+def test_every_reason_for_a_wildcard_is_needed() -> None:
+    sids = {
+        statement.get("Sid")
+        for template in variant("default").templates.values()
+        for _, statement in statements(template)
+    }
+    assert WILDCARDS.keys() <= sids
+
+
+def _without(template: Template, title: str) -> Template:
+    mutant = copy.deepcopy(template)
+    del mutant["Resources"][title]
+    return mutant
+
+
+def _noticed(name: str, template: Template, chosen: Variant) -> bool:
+    return any(_broken(name, template, chosen))
+
+
+def _broken(name: str, template: Template, chosen: Variant) -> Iterator[str]:
+    for law in LAWS:
+        yield from law(name, template, chosen)
