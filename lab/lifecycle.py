@@ -16,7 +16,7 @@ from lab import directories
 from lab.addresses import require_free
 from lab.control import Control, ControlError, NoSupervisorError
 from lab.plan import LabPlan, plan_file, read_plan
-from lab.processes import end, last_lines, read_records
+from lab.processes import end, has_ended, last_lines, read_records, wait_ended
 
 _UP_DEADLINE = 120.0  # seconds; six on a quiet machine
 _DOWN_PATIENCE = 30.0  # seconds for an orderly end before processes are killed
@@ -88,7 +88,7 @@ def _wait(supervisor: psutil.Process, plan: LabPlan, log: Path, progress: Progre
     control, seen = Control(plan.control_socket), 0
     deadline = time.monotonic() + _UP_DEADLINE
     while time.monotonic() < deadline:
-        if _has_ended(supervisor):
+        if has_ended(supervisor):
             raise LabError(f"{log}: the lab did not come up:\n{last_lines(log)}\n{_advice(plan)}")
         try:
             status: dict[str, Any] = control.status()
@@ -124,21 +124,12 @@ def _detach(command: list[str], log: Path) -> psutil.Process:
     return psutil.Process(pid)
 
 
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def _end_in_order(supervisor: psutil.Process) -> None:
     try:
         supervisor.send_signal(signal.SIGTERM)
-        supervisor.wait(_DOWN_PATIENCE)
     except psutil.NoSuchProcess:
         return
-    except psutil.TimeoutExpired:
-        end([supervisor], patience=_DOWN_PATIENCE / 3)
+    end(wait_ended([supervisor], _DOWN_PATIENCE), patience=_DOWN_PATIENCE / 3)
 
 
 def _strays(plan: LabPlan) -> list[psutil.Process]:

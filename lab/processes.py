@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_LOOK_EVERY = 0.02
 _SAME_START = 1.0  # seconds; psutil derives the start time from the boot time, which may be adjusted
 
 
@@ -75,10 +77,27 @@ def end(processes: Iterable[psutil.Process], *, patience: float) -> None:
     families = {member for process in processes for member in _family(process)}
     for process in families:
         _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(families, timeout=patience)
-    for process in stubborn:
+    for process in wait_ended(families, patience):
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=patience)
+    wait_ended(families, patience)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Also while nobody has taken note of it: what adopts orphans in a container may take its time."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_ended(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Process]:
+    """The ones that still run after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    left = [process for process in processes if not has_ended(process)]
+    while left and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY)
+        left = [process for process in left if not has_ended(process)]
+    return left
 
 
 def tied_to_parent(last_signal: signal.Signals) -> Callable[[], None] | None:

@@ -80,15 +80,16 @@ class Supervisor:
         endpoints = {region.name: PostgresEndpoint(region, tls[region.name]) for region in plan.data_regions}
         databases = Databases(plan, endpoints, self._registry)
         write_private(plan.superuser_password_file, databases.superuser_password.encode())
-        session = await stack.enter_async_context(new_session())
         proxies: dict[str, Proxy] = {}
         await self._serve_control(stack, ControlServer(self._progress, databases, proxies))
         stack.push_async_callback(databases.stop_all)
+        # Last in, first out: our connections to the gateway are closed before it is asked to end.
+        await self._stage("embedded AWS", self._start_aws(stack))
+        session = await stack.enter_async_context(new_session())
         for region in plan.regions.values():
             log = stack.enter_context((plan.logs / f"requests-{region.name}.jsonl").open("a", buffering=1))
             starting = self._start_proxy(stack, region, session, log)
             proxies[region.name] = await self._stage(f"proxy of {region.name}", starting)
-        await self._stage("embedded AWS", self._start_aws(stack, session))
         for region in plan.data_regions:
             opening = self._start_front_door(stack, region, session, tls[region.name])
             await self._stage(f"front door of {region.name}", opening)
@@ -139,7 +140,7 @@ class Supervisor:
         runner = await start_server(door.handle, region.address, region.front_door_port, tls)
         stack.push_async_callback(runner.cleanup)
 
-    async def _start_aws(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> None:
+    async def _start_aws(self, stack: AsyncExitStack) -> None:
         log = self._plan.logs / "aws.log"
         command = [sys.executable, "-m", "lab.embedded", "--plan", str(self._plan.file)]
         with log.open("ab") as output:
@@ -163,7 +164,7 @@ class Supervisor:
         stack.push_async_callback(_end, process, watching)
         health = f"{self._plan.gateway_url}/_ministack/health"
         try:
-            async with asyncio.timeout(_AWS_DEADLINE):
+            async with asyncio.timeout(_AWS_DEADLINE), new_session() as session:
                 while not await _answers(session, health):
                     if process.returncode is not None:
                         raise StageError(f"the embedded AWS ended:\n{last_lines(log)}")

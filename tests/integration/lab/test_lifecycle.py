@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from lab.plan import LabPlan, plan_file, read_plan
-from lab.processes import read_records
+from lab.processes import has_ended, read_records
 from tests.integration.lab.conftest import eventually
 
 pytestmark = pytest.mark.lab
@@ -53,7 +53,7 @@ def test_up_and_down_may_be_said_twice(directory: Path, up: LabPlan) -> None:
     assert len(running) >= 2
     first = lab_command(directory, "down")
     assert (first.returncode, first.stdout.strip()) == (0, "The lab is down.")
-    assert not any(process.is_running() for process in running)
+    assert all(has_ended(process) for process in running)
     assert not up.runtime_directory.exists()
     assert sorted(path.name for path in directory.iterdir()) == ["lock", "logs"]
     second = lab_command(directory, "down")
@@ -131,7 +131,7 @@ def test_when_the_supervisor_is_killed_its_parts_end_and_up_starts_anew(director
     running = processes(up)
     supervisor = next(r for r in read_records(up.processes_file) if r.name == "supervisor")
     os.kill(supervisor.pid, signal.SIGKILL)
-    eventually(lambda: not any(process.is_running() for process in running))
+    eventually(lambda: all(has_ended(process) for process in running))
     done = lab_command(directory, "up")
     assert done.returncode == 0, done.stderr
     assert "Removed what an earlier lab left." in done.stderr
@@ -155,7 +155,7 @@ def test_when_the_embedded_aws_dies_the_lab_ends_and_says_why(directory: Path, u
     running = processes(up)
     embedded = next(r for r in read_records(up.processes_file) if r.name == "embedded AWS")
     os.kill(embedded.pid, signal.SIGKILL)
-    eventually(lambda: not any(process.is_running() for process in running))
+    eventually(lambda: all(has_ended(process) for process in running))
     assert "the embedded AWS ended by itself" in (up.logs / "supervisor.log").read_text()
     assert lab_command(directory, "status").returncode == 1
 
@@ -178,7 +178,7 @@ def test_control_c_while_starting_leaves_nothing(directory: Path) -> None:
     starting.send_signal(signal.SIGINT)
     _, said = starting.communicate(timeout=30)
     assert starting.returncode == 130, said
-    assert not any(process.is_running() for process in running)
+    assert all(has_ended(process) for process in running)
     assert not file.exists()
     assert not plan.runtime_directory.exists()
 
