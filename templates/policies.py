@@ -255,7 +255,7 @@ def reach_own_tables(tables: str) -> Statement:
         Effect=Allow,
         Principal=Principal("*"),
         Action=[dynamodb.Action("*")],
-        Resource=[arn("dynamodb", f"table/{tables}")],
+        Resource=[arn("dynamodb", f"table/{tables}"), arn("dynamodb", f"table/{tables}/index/*")],
         Condition=Condition(StringEquals({"aws:PrincipalAccount": ACCOUNT})),
     )
 

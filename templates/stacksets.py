@@ -153,8 +153,8 @@ def _make_stacks(settings: Settings) -> list[Statement]:
         allow(
             "MakeLogGroups",
             [Action("logs", "*")],
-            arn("logs", f"log-group:/aws/lambda/{ours}", region="*"),
-            arn("logs", f"log-group:/aws/rds/cluster/{ours}", region="*"),
+            arn("logs", f"log-group:/aws/lambda/{ours}*", region="*"),
+            arn("logs", f"log-group:/aws/rds/cluster/{ours}*", region="*"),
         ),
         allow(
             "MakeDatabases",

@@ -1,0 +1,65 @@
+"""What a release consists of in one region, and what its functions may do."""
+
+import json
+from typing import Any
+
+import pytest
+
+from generator.render import OPENAPI
+from templates import service
+from tests.unit.templates.rendering import settings
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    return dict(rendered["Resources"])
+
+
+def _granted(role: dict[str, Any]) -> dict[str, list[str]]:
+    (policy,) = role["Properties"]["Policies"]
+    return {s["Sid"]: s["Action"] for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"}
+
+
+def test_the_api_may_do_exactly_what_it_calls(resources: dict[str, Any]) -> None:
+    granted = _granted(resources["ApiRole"])
+    assert granted["UseSessions"] == ["dynamodb:GetItem", "dynamodb:PutItem"]
+    assert granted["UseJournal"] == ["dynamodb:GetItem", "dynamodb:PutItem"]
+    assert granted["ReadControl"] == ["dynamodb:GetItem"]
+    assert granted["ReadDirectory"] == ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+    assert granted["ReadSecrets"] == ["secretsmanager:GetSecretValue"]
+
+
+def test_only_the_migration_reads_the_master_credentials(resources: dict[str, Any]) -> None:
+    for role, readable in {"ApiRole": False, "MigrateRole": True}.items():
+        assert ("database/master-??????" in json.dumps(resources[role])) is readable
+
+
+def test_code_never_uses_the_permissions_that_attach_it_to_the_network(resources: dict[str, Any]) -> None:
+    for role in ("ApiRole", "MigrateRole"):
+        (policy,) = resources[role]["Properties"]["Policies"]
+        by_sid = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+        assert by_sid["RefuseNetworkToCode"]["Effect"] == "Deny"
+        assert by_sid["RefuseNetworkToCode"]["Action"] == by_sid["AttachToNetwork"]["Action"]
+
+
+def test_a_release_migrates_before_its_code_runs(resources: dict[str, Any]) -> None:
+    assert resources["ApiFunction"]["DependsOn"] == ["Schema"]
+    assert resources["Schema"]["Properties"]["Release"] == "functions/migrations-UNPACKAGED.zip"
+    assert (
+        resources["MigrateFunction"]["Properties"]["Code"]["S3Key"] == "functions/migrations-UNPACKAGED.zip"
+    )
+
+
+def test_the_api_is_told_where_everything_is(resources: dict[str, Any]) -> None:
+    variables = resources["ApiFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["JOURNAL_TABLE"] == "payments-journal-prod"
+    assert variables["DATABASE_SECRET"] == "payments/prod/database/application"
+    assert variables["DATABASE_HOST"] == {"Fn::ImportValue": "payments-prod-Database-ClusterEndpoint"}
+
+
+def test_every_private_subnet_has_a_way_to_the_other_region(resources: dict[str, Any]) -> None:
+    for zone in "ABC":
+        route = resources[f"PeeringRoute{zone}"]["Properties"]
+        assert route["VpcPeeringConnectionId"] == {"Ref": "PeeringConnectionId"}
+        assert route["RouteTableId"] == {"Fn::ImportValue": f"payments-prod-Network-PrivateRouteTable{zone}"}
