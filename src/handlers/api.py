@@ -24,9 +24,14 @@ def _service() -> Service:
 
 
 def handle(event: Mapping[str, Any], _context: object) -> dict[str, object]:
-    """Lambda's entry point. Always answers: the unexpected becomes a 500 that calls the outcome unknown."""
+    """Lambda's entry point. A failure to build the service is loud: Lambda starts a new environment."""
+    return answer(event, _service())
+
+
+def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
+    """Always answers: the unexpected becomes a 500 that calls the outcome unknown."""
     try:
-        response = respond(event, _service())
+        response = respond(event, service)
     except Exception as error:  # noqa: BLE001 - the client has to be told that the outcome is unknown
         _log_mistake(error)
         response = problem_response(INTERNAL)

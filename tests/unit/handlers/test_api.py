@@ -1,0 +1,93 @@
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from tests.unit.payments.fakes import BODY, TOKEN, World
+
+
+class CurrentOutput:
+    """Standard output as it is now: a logger keeps the one it was made with, which another test captured."""
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "payments")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "payments")
+    import handlers.api
+
+    for handler in handlers.api._LOGGER.handlers:
+        assert isinstance(handler, logging.StreamHandler)
+        handler.stream = CurrentOutput()
+    return handlers.api
+
+
+def event(world_token: str = TOKEN) -> dict[str, Any]:
+    headers = {
+        "Authorization": f"Bearer {world_token}",
+        "Idempotency-Key": "order-1",
+        "Content-Type": "application/json",
+    }
+    return {
+        "httpMethod": "POST",
+        "resource": "/payments",
+        "headers": headers,
+        "body": BODY.decode(),
+        "requestContext": {"requestId": "request-1"},
+    }
+
+
+def service(world: World) -> Any:
+    from handlers.wiring import Service
+
+    return Service(world.sessions, world.directory, world.leases, world.journal, world.ledger, world.clock)
+
+
+def test_what_was_done_is_logged_and_counted_without_secrets(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = api.answer(event(), service(World()))
+    assert answer["statusCode"] == 201
+    told = capsys.readouterr().out
+    lines = [json.loads(line) for line in told.splitlines()]
+    log = next(line for line in lines if line.get("message") == "answered")
+    assert (log["status"], log["payment_status"], log["request_id"]) == (201, "posted", "request-1")
+    assert any(line.get("Posted") == [1.0] for line in lines)
+    for secret in (TOKEN, "order-1", "alice", "bob", "Invoice", "1250"):
+        assert secret not in told
+
+
+def test_a_mistake_of_ours_is_answered_and_logged_without_its_text(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+
+    class Broken:
+        def put(self, entry: Any) -> Any:
+            raise RuntimeError("row contains alice")
+
+        def find(self, payment_id: str) -> None:
+            raise AssertionError
+
+    world.journal = Broken()  # type: ignore[assignment] # only what the use case calls
+    answer = api.answer(event(), service(world))
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"])["type"] == "urn:payments:problem:internal-error"
+    told = capsys.readouterr().out
+    assert "RuntimeError" in told
+    assert "test_api.py" in told
+    assert "alice" not in told
+
+
+def test_a_healthy_answer_is_not_worth_a_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = api.answer({"httpMethod": "GET", "resource": "/health"}, service(World()))
+    assert answer["statusCode"] == 200
+    assert capsys.readouterr().out == ""
