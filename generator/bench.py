@@ -1,4 +1,4 @@
-"""What a build costs: its CPU time against that of merely reading and writing the finished templates, and its memory."""
+"""What a build costs: its CPU time against reading and writing the finished templates, and its memory."""
 
 import resource
 import sys

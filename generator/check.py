@@ -20,7 +20,7 @@ from generator import limits, recovery, rules
 from generator.problems import BuildError, Problem
 from templates.config import Settings
 
-# Code that lies in a local file "may only work with package": sam deploy does that, with the root template only.
+# Code in a local file "may only work with package": sam deploy does that, with the root template only.
 _EXPECTED = {
     "root": RuleFilterConfig(
         resource_types=[ResourceTypeFilter(rule_id="W3002", resource_type="AWS::Lambda::Function")]

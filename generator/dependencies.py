@@ -71,7 +71,7 @@ def _sam_build(requirements: Mapping[str, Path], runtime: str, architecture: str
     }
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BuildError(_failure(done.stderr, requirements, runtime, architecture))
+        raise BuildError(failure(done.stderr, requirements, runtime, architecture))
     return built
 
 
@@ -93,7 +93,8 @@ def _sam_template(names: Iterable[str], runtime: str, architecture: str) -> dict
     }
 
 
-def _failure(errors: str, requirements: Mapping[str, Path], runtime: str, architecture: str) -> Problem:
+def failure(errors: str, requirements: Mapping[str, Path], runtime: str, architecture: str) -> Problem:
+    """What `sam build` says at length, in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     reason = next((line for line in lines if line.startswith("Error:")), lines[-1] if lines else "no message")
     reason = reason.removeprefix("Error:").strip()

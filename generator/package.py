@@ -50,7 +50,7 @@ def package(settings: Settings) -> dict[str, Path]:
             entries.update(own(SOURCE, source, with_sql=parts.with_sql))
         if parts.with_zips:
             entries.update((f"functions/{file.name}", file) for file in zips.values())
-        zips[name] = _zip(name, entries)
+        zips[name] = assemble(name, entries, CACHE / "functions")
     return zips
 
 
@@ -102,7 +102,11 @@ def _files(directory: Path) -> Iterator[tuple[PurePosixPath, Path]]:
                 yield PurePosixPath(file.relative_to(directory).as_posix()), file
 
 
-def _zip(name: str, entries: Mapping[str, Path]) -> Path:
+def assemble(name: str, entries: Mapping[str, Path], cache: Path) -> Path:
+    """The zip of some files by the paths they have in it, from the cache if it is there.
+
+    The same content gives the same bytes, wherever Python is linked with the same zlib.
+    """
     size = sum(file.stat().st_size for file in entries.values())
     if size > UNZIPPED_BYTES:
         raise BuildError(
@@ -116,15 +120,14 @@ def _zip(name: str, entries: Mapping[str, Path]) -> Path:
     fingerprint = sha256(b"zip 1\n")
     for path, data in content.items():
         fingerprint.update(f"{path}\n{_bytes_hash(data)}\n".encode())
-    cache = CACHE / "functions" / f"{name}-{fingerprint.hexdigest()[:16]}"
-    if not (found := _only_file(cache)):
-        found = _write_zip(cache, name, content)
-    return found
+    place = cache / f"{name}-{fingerprint.hexdigest()[:16]}"
+    made = next(iter(place.glob("*.zip")), None)
+    return made or _write_zip(place, name, content)
 
 
-def _write_zip(cache: Path, name: str, content: Mapping[str, bytes]) -> Path:
-    cache.mkdir(parents=True, exist_ok=True)
-    draft = cache / f".draft-{os.getpid()}"
+def _write_zip(place: Path, name: str, content: Mapping[str, bytes]) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    draft = place / f".draft-{os.getpid()}"
     with ZipFile(draft, "w") as archive:
         for path, data in content.items():
             entry = ZipInfo(path)  # dated 1980-01-01, the earliest a zip knows
@@ -132,13 +135,9 @@ def _write_zip(cache: Path, name: str, content: Mapping[str, bytes]) -> Path:
             entry.create_system = 3  # Unix, also when built elsewhere
             entry.compress_type = ZIP_STORED if path.endswith(".zip") else ZIP_DEFLATED
             archive.writestr(entry, data, compresslevel=9)
-    finished = cache / f"{name}-{_bytes_hash(draft.read_bytes())}.zip"
+    finished = place / f"{name}-{_bytes_hash(draft.read_bytes())}.zip"
     draft.rename(finished)
     return finished
-
-
-def _only_file(cache: Path) -> Path | None:
-    return next(iter(cache.glob("*.zip")), None)
 
 
 def _replaced(text: str, replacements: Mapping[str, str]) -> str:

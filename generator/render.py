@@ -2,8 +2,9 @@
 
 import json
 import sys
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from templates.config import Settings
 
@@ -11,15 +12,17 @@ from templates.config import Settings
 def _import_when_used(name: str) -> None:
     """Lets ``import name`` cost nothing until an attribute is asked for.
 
-    The recipe is https://docs.python.org/3/library/importlib.html#implementing-lazy-imports
+    importlib's LazyLoader would do, but before Python 3.12 the import statement itself asks for one.
     """
-    spec = find_spec(name)
-    if name in sys.modules or spec is None or spec.loader is None:
-        return
-    spec.loader = LazyLoader(spec.loader)
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    placeholder = ModuleType(name)
+
+    def load(attribute: str) -> object:
+        if sys.modules.get(name) is placeholder:
+            del sys.modules[name]
+        return getattr(import_module(name), attribute)
+
+    placeholder.__getattr__ = load  # type: ignore[method-assign] # PEP 562
+    sys.modules.setdefault(name, placeholder)
 
 
 # troposphere imports it for YAML, which nobody asks for here: half of what importing troposphere costs.

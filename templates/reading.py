@@ -3,8 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Set
 from ipaddress import IPv4Network
-from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from msgspec import NODEFAULT, Meta, Struct, ValidationError, convert
 from msgspec.structs import FieldInfo, fields
@@ -89,7 +88,7 @@ def _wrong(key: str, value: object, kind: Any) -> Problem:
 
 def allowed(kind: Any) -> str:
     """The description a setting's type carries."""
-    if isinstance(kind, UnionType):
+    if get_origin(kind) is Union:  # with None, for a setting that may be missing
         kind = get_args(kind)[0]
     return str(next(meta.description for meta in kind.__metadata__ if isinstance(meta, Meta)))
 
