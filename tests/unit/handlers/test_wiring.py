@@ -1,0 +1,52 @@
+"""The whole function against real servers, and what it needs at least."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from handlers.wiring import wired
+
+SOURCE = Path(__file__).parents[3] / "src"
+ENVIRONMENT = {
+    "SESSIONS_TABLE": "sessions",
+    "JOURNAL_TABLE": "journal",
+    "CONTROL_TABLE": "control",
+    "DIRECTORY_TABLE": "directory",
+    "DATABASE_HOST": "localhost",
+    "DATABASE_PORT": "5432",
+    "DATABASE_NAME": "ledger",
+    "DATABASE_SECRET": "application",
+    "AWS_REGION": "us-east-1",
+}
+
+
+@pytest.mark.parametrize("missing", ENVIRONMENT)
+def test_a_missing_setting_is_loud(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    wired(ENVIRONMENT)
+    with pytest.raises(KeyError, match=missing):
+        wired({name: value for name, value in ENVIRONMENT.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("handler", "absent"),
+    [
+        ("handlers.api", {"boto3", "psycopg", "yoyo", "rollout"}),
+        ("handlers.migrate", {"boto3", "psycopg", "yoyo", "rollout", "aws_lambda_powertools"}),
+        ("rollout.handler", {"payments", "handlers", "psycopg", "yoyo", "aws_lambda_powertools"}),
+    ],
+)
+def test_a_handler_loads_only_what_its_package_has_and_a_cold_start_needs(
+    handler: str, absent: set[str]
+) -> None:
+    program = f"import sys, {handler}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(SOURCE), "POWERTOOLS_METRICS_NAMESPACE": "payments"},
+    )
+    assert not absent & set(run.stdout.split())
