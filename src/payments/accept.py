@@ -1,7 +1,7 @@
 """Accepting a payment: refuse what can be refused, decide in the journal, then post to the ledger."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from failover.control import Phase
 from payments.clock import Clock
@@ -56,8 +56,7 @@ def accept_payment(
     request = payment_request(merchant_id, body)
     check_acceptable(request, directory.parties(merchant_id, (request.debtor, request.creditor)))
     lease = leases.hold()
-    accepted_at = datetime.fromtimestamp(clock.now().wall, UTC)
-    payment = Payment(idempotent_id, fingerprint(request), request, accepted_at)
+    payment = Payment(idempotent_id, fingerprint(request), request, _time(clock))
     decided = journal.put(new_entry(payment, lease.epoch)).payment
     if decided.fingerprint != payment.fingerprint:
         raise IdempotencyKeyReused
@@ -86,6 +85,11 @@ def _check_account(field: str, account: Account | None, currency: str) -> None:
         raise AccountClosed(field)
     if account.currency != currency:
         raise CurrencyMismatch(field)
+
+
+def _time(clock: Clock) -> datetime:
+    """To the millisecond, as the journal stores it: whoever posts the payment posts the same."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(clock.now().wall * 1000))
 
 
 def _posted(payment: Payment, lease: Lease, ledger: Ledger) -> Outcome:

@@ -51,6 +51,12 @@ def test_a_payment_is_journalled_then_posted() -> None:
     assert [line.money.amount for line in world.ledger.lines] == [-1250, 1250]
 
 
+def test_the_time_of_acceptance_survives_the_journal() -> None:
+    world = World()
+    world.clock.wall += 0.123456
+    assert accept(world).payment.accepted_at.microsecond == 123000
+
+
 def test_a_retry_joins_and_changes_nothing() -> None:
     world = World()
     first = accept(world)
