@@ -17,6 +17,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lab.plan import PLAN_VARIABLE, LabPlan
 
@@ -80,6 +81,18 @@ def serve(address: str, port: int) -> None:
         async def stopped() -> None:
             await stop.wait()
 
-        await serve_with_hypercorn(app.app, config, shutdown_trigger=stopped)
+        await serve_with_hypercorn(_over_tls(app.app), config, shutdown_trigger=stopped)
 
     asyncio.run(run())
+
+
+def _over_tls(application: Any) -> Any:
+    """Every request counts as sent over TLS (`aws:SecureTransport`), as AWS's endpoints are by default.
+
+    The proxies in front are plain HTTP on loopback; without this, policies that refuse plain HTTP refuse all.
+    """
+
+    async def with_https(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await application({**scope, "scheme": "https"} if scope["type"] == "http" else scope, receive, send)
+
+    return with_https
