@@ -78,8 +78,12 @@ def tear_down(directory: Path) -> bool:
 @contextmanager
 def only_one(directory: Path) -> Iterator[None]:
     """Two `up` or `down` at a time take turns."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise LabError(f"{error.filename}: {error.strerror}\nChoose another place with --directory.") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,10 +59,10 @@ def test_up_and_down_may_be_said_twice(directory: Path, up: LabPlan) -> None:
     assert (second.returncode, second.stdout.strip()) == (0, "The lab is down already.")
 
 
-def test_every_port_is_bound_on_loopback_only(up: LabPlan) -> None:
+def test_every_port_is_bound_on_loopback_only(lab: LabPlan) -> None:
     listening = {
         connection.laddr.ip
-        for process in processes(up)
+        for process in processes(lab)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     }
@@ -78,11 +77,11 @@ def test_status_without_a_lab_says_what_to_do(directory: Path) -> None:
     assert not done.stdout
 
 
-def test_status_has_the_shape_of_the_contract(directory: Path, up: LabPlan) -> None:
-    status = json.loads(lab_command(directory, "status", "--json").stdout)
+def test_status_has_the_shape_of_the_contract(lab: LabPlan) -> None:
+    status = json.loads(lab_command(lab.directory, "status", "--json").stdout)
     assert status.keys() == {"dns", "domain", "aws_endpoint_url", "ca_file", "regions", "merchants"}
     assert status["dns"] == {"host": None, "port": None}
-    assert status["regions"].keys() == {region.name for region in up.data_regions}
+    assert status["regions"].keys() == {region.name for region in lab.data_regions}
     for region in status["regions"].values():
         assert region.keys() == {"state", "api_base_url", "postgres_dsn"}
         assert region["state"] == "up"
@@ -91,8 +90,8 @@ def test_status_has_the_shape_of_the_contract(directory: Path, up: LabPlan) -> N
         assert parameters["sslrootcert"] == status["ca_file"]
 
 
-def test_the_environment_leads_to_the_lab_whatever_was_set_before(directory: Path, up: LabPlan) -> None:
-    exports = lab_command(directory, "env").stdout
+def test_the_environment_leads_to_the_lab_whatever_was_set_before(lab: LabPlan) -> None:
+    exports = lab_command(lab.directory, "env").stdout
     asked = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
     host = {
         **os.environ,
@@ -102,7 +101,7 @@ def test_the_environment_leads_to_the_lab_whatever_was_set_before(directory: Pat
     }
     script = f"{exports}\n{shlex.quote(sys.executable)} -c {shlex.quote(asked)}"
     done = subprocess.run(["sh", "-c", script], env=host, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == f"arn:aws:iam::{up.account_id}:root", done.stderr
+    assert done.stdout.strip() == f"arn:aws:iam::{lab.account_id}:root", done.stderr
 
 
 def test_without_a_lab_its_profile_does_not_exist(directory: Path) -> None:
@@ -181,12 +180,3 @@ def test_control_c_while_starting_leaves_nothing(directory: Path) -> None:
     assert all(has_ended(process) for process in running)
     assert not file.exists()
     assert not plan.runtime_directory.exists()
-
-
-def test_the_gateway_answers_only_while_the_lab_is_up(up: LabPlan, directory: Path) -> None:
-    health = f"{up.gateway_url}/_ministack/health"
-    with urllib.request.urlopen(health) as answer:  # noqa: S310 - http, on loopback
-        assert answer.status == 200
-    lab_command(directory, "down")
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(health)  # noqa: S310 - http, on loopback

@@ -1,0 +1,119 @@
+"""The proxy passes on what it gets, byte for byte, and says what it saw."""
+
+import asyncio
+import io
+import json
+import socket
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from lab.proxy import Call, Proxy, State, describe, new_session, start_server
+
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-2/s3/aws4_request, SignedHeaders=host, Signature=0"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+Scenario = Callable[[aiohttp.ClientSession, str, Proxy, list[web.BaseRequest]], Awaitable[None]]
+
+
+def through_a_proxy(scenario: Scenario, log: io.StringIO | None = None) -> None:
+    """Runs `scenario(session, url, proxy, seen)` with an echoing gateway behind a proxy."""
+
+    async def run() -> None:
+        seen: list[web.BaseRequest] = []
+
+        async def gateway(request: web.BaseRequest) -> web.StreamResponse:
+            seen.append(request)
+            return web.Response(status=418, body=await request.read(), headers={"X-Amz-Id": "1"})
+
+        gateway_port, proxy_port = free_port(), free_port()
+        async with new_session() as session:
+            proxy = Proxy(
+                region="us-east-1",
+                gateway=f"http://127.0.0.1:{gateway_port}",
+                session=session,
+                log=log or io.StringIO(),
+            )
+            behind = await start_server(gateway, "127.0.0.1", gateway_port)
+            before = await start_server(proxy.handle, "127.0.0.1", proxy_port)
+            try:
+                await scenario(session, f"http://127.0.0.1:{proxy_port}", proxy, seen)
+            finally:
+                await before.cleanup()
+                await behind.cleanup()
+
+    asyncio.run(run())
+
+
+def test_path_host_headers_and_body_stay_as_they_were_signed() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, _proxy: Proxy, seen: list[web.BaseRequest]
+    ) -> None:
+        path = "/bucket/a%2Fb%20c//d?x=%2F&x=2&empty="
+        headers = {"Host": "bucket.s3.amazonaws.com", "X-AmZ-Odd": "  kept ", "Authorization": SIGNED}
+        body = bytes(range(256)) * 1000
+        async with session.put(URL(url + path, encoded=True), data=body, headers=headers) as answer:
+            assert (answer.status, await answer.read()) == (418, body)
+            assert answer.headers["X-Amz-Id"] == "1"
+        (request,) = seen
+        assert request.raw_path == path
+        assert request.headers["Host"] == "bucket.s3.amazonaws.com"
+        assert request.headers["Content-Length"] == str(len(body))
+        assert not {"User-Agent", "Accept", "Accept-Encoding", "X-Forwarded-For"} & request.headers.keys()
+        assert (b"X-AmZ-Odd", b"kept") in request.raw_headers
+
+    through_a_proxy(scenario)
+
+
+def test_a_closed_proxy_hangs_up_and_an_opened_one_serves_again() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.state = State.CLOSED
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(url)
+        assert not seen
+        proxy.state = State.OPEN
+        async with session.get(url) as answer:
+            assert answer.status == 418
+
+    through_a_proxy(scenario)
+
+
+def test_every_call_is_logged_with_who_called_what() -> None:
+    log = io.StringIO()
+
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, _proxy: Proxy, _seen: list[web.BaseRequest]
+    ) -> None:
+        form = "Action=DescribeDBClusters&Version=2014-10-31"
+        headers = {"Authorization": SIGNED, "Content-Type": "application/x-www-form-urlencoded"}
+        async with session.post(url, data=form.encode(), headers=headers) as answer:
+            assert await answer.text() == form
+
+    through_a_proxy(scenario, log)
+    entry = json.loads(log.getvalue())
+    assert entry.keys() == {"at", "region", "service", "action", "access_key", "status", "ms"}
+    assert (entry["region"], entry["service"], entry["action"]) == ("us-east-1", "s3", "DescribeDBClusters")
+    assert (entry["access_key"], entry["status"]) == ("AKID", 418)
+
+
+def test_a_call_is_described_by_its_target_its_query_or_its_path() -> None:
+    signed = {"Authorization": SIGNED}
+    target = {**signed, "X-Amz-Target": "DynamoDB_20120810.PutItem"}
+    assert describe("POST", "/", {}, target, None) == Call("s3", "us-east-2", "PutItem", "AKID")
+    presigned = {"X-Amz-Credential": "KEY/20261122/us-east-1/sts/aws4_request", "Action": "GetCallerIdentity"}
+    assert describe("GET", "/", presigned, {}, None) == Call("sts", "us-east-1", "GetCallerIdentity", "KEY")
+    assert describe("GET", "/b/k", {}, {}, None) == Call("", "", "GET /b/k", "")
