@@ -1,5 +1,6 @@
 """Builds what is deployed: reads deployment.toml, then renders, checks, packages and writes dist/."""
 
+import gc
 import os
 import sys
 from argparse import Namespace
@@ -45,4 +46,8 @@ def build(options: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(build, sys.argv[1:], __doc__ or ""))
+    gc.disable()  # there is no garbage to speak of in a process this short
+    code = run(build, sys.argv[1:], __doc__ or "")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as mypy does: taking the whole interpreter apart costs a tenth of a build

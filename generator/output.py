@@ -1,12 +1,12 @@
 """Writes what was built: all of it or nothing."""
 
-import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+
+from msgspec.json import decode, encode, format
 
 from generator.problems import BuildError, Problem
 from generator.recovery import worst_case
@@ -34,7 +34,7 @@ def write(out: Path, texts: Mapping[str, str], zips: Mapping[str, Path], setting
         if zips:
             (draft / "functions").mkdir()
         for file in zips.values():
-            shutil.copyfile(file, draft / "functions" / file.name)
+            (draft / "functions" / file.name).write_bytes(file.read_bytes())
         (draft / "build.json").write_text(manifest(texts, settings), "utf-8")
         if out.exists():
             out.rename(old)
@@ -49,12 +49,12 @@ def write(out: Path, texts: Mapping[str, str], zips: Mapping[str, Path], setting
         if old.exists() and not out.exists():
             old.rename(out)
         for leftover in (draft, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover)
 
 
 def manifest(texts: Mapping[str, str], settings: Settings) -> str:
     """What was built, for people and tools that do not want to read templates."""
-    templates = {name: json.loads(text) for name, text in texts.items()}
+    templates = {name: decode(text) for name, text in texts.items()}
     places, objectives = settings.regions, settings.objectives
     document = {
         "service": settings.service,
@@ -82,7 +82,7 @@ def manifest(texts: Mapping[str, str], settings: Settings) -> str:
             for name, text in texts.items()
         },
     }
-    return json.dumps(document, indent=2) + "\n"
+    return format(encode(document), indent=2).decode() + "\n"
 
 
 def _pins(requirements: str) -> dict[str, str]:
@@ -93,3 +93,13 @@ def _pins(requirements: str) -> dict[str, str]:
 
 def _replaceable(out: Path) -> bool:
     return out.is_dir() and ((out / "build.json").is_file() or not any(out.iterdir()))
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():  # shutil could do this, for more than all the rest of writing costs
+        for inner in folder.iterdir():
+            if inner.is_dir() and not inner.is_symlink():
+                _remove(inner)
+            else:
+                inner.unlink()
+        folder.rmdir()

@@ -1,10 +1,11 @@
 """Renders every template into the text that is deployed: compact JSON, in a stable order."""
 
-import json
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+from msgspec.json import decode, encode
 
 from templates.config import Settings
 
@@ -37,7 +38,7 @@ OPENAPI = Path(__file__).parents[1] / "docs" / "openapi.json"
 
 def render(settings: Settings) -> dict[str, str]:
     """The text of each template by its name; assets are still tokens, ``functions/SET-UNPACKAGED.zip``."""
-    openapi = json.loads(OPENAPI.read_text("utf-8"))
+    openapi = decode(OPENAPI.read_bytes())
     regional = {
         "foundation": text(foundation.render(settings)),
         "data": text(data.render(settings)),
@@ -52,4 +53,4 @@ def render(settings: Settings) -> dict[str, str]:
 
 def text(template: Template) -> str:
     """Compact, because CloudFormation counts bytes; sorted, because builds must come out the same."""
-    return json.dumps(template.to_dict(), sort_keys=True, separators=(",", ":")) + "\n"
+    return encode(template.to_dict(), order="sorted").decode() + "\n"
