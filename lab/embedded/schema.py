@@ -165,7 +165,6 @@ _Validator = validators.extend(  # type: ignore[no-untyped-call]  # its stub lac
         "dependentExcluded": _dependent_excluded,
         "enumCaseInsensitive": _enum_any_case,
         "uniqueKeys": _unique_keys,
-        "format": None,  # cfn-lint's formats are hints for templates, not what the service checks
     },
 )
 

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,9 @@ from tests.integration.embedded.embedded_aws import REGIONS, ROOT, EmbeddedAws, 
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
     directory = tmp_path_factory.mktemp("embedded")
     plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test", base_port=_free_port())
+    # There is no proxy here: functions talk to the embedded AWS itself.
+    straight: dict[str, Any] = {"address": plan.gateway_address, "proxy_port": plan.gateway_port}
+    plan = replace(plan, regions={name: replace(region, **straight) for name, region in plan.regions.items()})
     plan.write()
     log = directory / "embedded.log"
     with log.open("wb") as output:

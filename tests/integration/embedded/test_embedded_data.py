@@ -237,7 +237,7 @@ def test_a_bucket_is_as_its_template_says(aws: EmbeddedAws, keys: dict[str, str]
 
 def test_a_secret_has_the_same_value_in_both_regions(aws: EmbeddedAws, keys: dict[str, str]) -> None:
     name = unique("payments/master")
-    template = {
+    template: dict[str, Any] = {
         "Resources": {
             "Secret": {
                 "Type": "AWS::SecretsManager::Secret",
@@ -291,7 +291,7 @@ def test_health_checks_and_the_records_that_name_them(aws: EmbeddedAws) -> None:
     zone = route53.create_hosted_zone(Name="payments.test", CallerReference=stack)["HostedZone"]["Id"]
     record = {"Name": "payments.test", "Type": "A", "SetIdentifier": "primary", "Failover": "PRIMARY"}
     alias = {"DNSName": "d-1.execute-api.us-east-1.amazonaws.com", "HostedZoneId": "Z1UJRXOUMOOFQ8"}
-    template = {
+    template: dict[str, Any] = {
         "Resources": {
             "Check": {
                 "Type": "AWS::Route53::HealthCheck",

@@ -1,4 +1,4 @@
-"""Networks: NAT and its address, rules, peering across regions, routes that lead somewhere, order of deletion."""
+"""Networks: NAT and its address, rules, peering across regions, routes that lead somewhere, order."""
 
 import uuid
 from collections.abc import Iterator
