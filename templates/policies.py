@@ -118,12 +118,12 @@ def use_table(sid: str, table: str, *actions: Action) -> Statement:
     return allow(sid, actions, arn("dynamodb", f"table/{table}"))
 
 
-def read_secrets(*secrets: str) -> Statement:
+def read_secrets(*secrets: str, region: str = "${AWS::Region}") -> Statement:
     """Secrets Manager adds six random characters to a name, and they differ after a secret was made again."""
     return allow(
         "ReadSecrets",
         [secretsmanager.GetSecretValue],
-        *(arn("secretsmanager", f"secret:{secret}-??????") for secret in secrets),
+        *(arn("secretsmanager", f"secret:{secret}-??????", region=region) for secret in secrets),
     )
 
 
@@ -232,7 +232,7 @@ def reach_own_buckets() -> Statement:
 
 
 def answer_cloudformation(region_name: Value) -> Statement:
-    """A custom resource answers by an address that CloudFormation signed, in a bucket of CloudFormation's own.
+    """A custom resource answers at an address CloudFormation signed, in a bucket of CloudFormation's own.
 
     `region_name` is without hyphens, as that bucket's name has it:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html

@@ -11,7 +11,7 @@ from troposphere import cloudformation as cfn
 
 from templates import policies
 from templates.config import Settings
-from templates.names import Names
+from templates.names import Names, Place
 from templates.policies import Value, allow, arn
 
 
@@ -124,14 +124,15 @@ def _make_stacks(settings: Settings) -> list[Statement]:
     limited to the two regions. Only the administration role, which is StackSets', can take this role on.
     """
     names = settings.names
-    ours = names.shared("*")  # also matches names with a place in them
-    roles = arn("iam", f"role/{ours}", region="")
+    places: tuple[Place, ...] = ("primary", "secondary")
+    # Names with a place in them: not this role itself, nor anything else of the root stack's.
+    ours = [names.regional("*", place) for place in places]
     regions = StringEquals({"aws:RequestedRegion": [settings.regions.primary, settings.regions.secondary]})
     return [
         allow(
             "MakeStacks",
             [Action("cloudformation", "*")],
-            arn("cloudformation", f"stack/StackSet-{ours}-*/*", region="*"),
+            arn("cloudformation", f"stack/StackSet-{names.shared('*')}-*/*", region="*"),
         ),
         # StackSets copies templates to a bucket of its own, whose name it does not tell.
         allow("ReadTemplates", [cloudformation.GetTemplateSummary, s3.GetObject], "*"),
@@ -149,26 +150,31 @@ def _make_stacks(settings: Settings) -> list[Statement]:
             "*",
             condition=Condition(regions),
         ),
-        allow("MakeFunctions", [Action("lambda", "*")], arn("lambda", f"function:{ours}", region="*")),
+        allow(
+            "MakeFunctions",
+            [Action("lambda", "*")],
+            *(arn("lambda", f"function:{name}", region="*") for name in ours),
+        ),
         allow(
             "MakeLogGroups",
             [Action("logs", "*")],
-            arn("logs", f"log-group:/aws/lambda/{ours}*", region="*"),
-            arn("logs", f"log-group:/aws/rds/cluster/{ours}*", region="*"),
+            *(arn("logs", f"log-group:/aws/lambda/{name}*", region="*") for name in ours),
+            *(arn("logs", f"log-group:/aws/rds/cluster/{name}*", region="*") for name in ours),
         ),
         allow(
             "MakeDatabases",
             [Action("rds", "*")],
             *(
-                arn("rds", f"{kind}:{ours}", region="*")
+                arn("rds", f"{kind}:{name}", region="*")
                 for kind in ("cluster", "cluster-pg", "db", "pg", "subgrp")
+                for name in ours
             ),
             arn("rds", f"global-cluster:{names.shared('ledger')}", region=""),
         ),
         allow(
             "MakeBuckets",
             [Action("s3", "*")],
-            *(policies.bucket_arn(names.bucket("code", place)) for place in ("primary", "secondary")),
+            *(policies.bucket_arn(names.bucket("code", place)) for place in places),
         ),
         # Route 53 is global; which zone it is may be known only to another stack.
         allow(
@@ -187,7 +193,7 @@ def _make_stacks(settings: Settings) -> list[Statement]:
             ],
             "*",
         ),
-        policies.read_secrets(names.secret("master")),
+        policies.read_secrets(names.secret("master"), region="*"),
         allow(
             "MakeRoles",
             [
@@ -205,7 +211,7 @@ def _make_stacks(settings: Settings) -> list[Statement]:
                 iam_actions.UpdateRole,
                 iam_actions.UpdateRoleDescription,
             ],
-            roles,
+            *(arn("iam", f"role/{name}", region="") for name in ours),
         ),
         allow(
             "MakeServiceLinkedRoles",

@@ -1,5 +1,6 @@
 """The stack that is deployed."""
 
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -82,3 +83,12 @@ def test_secrets_are_readable_in_both_regions(rendered: dict[str, Any]) -> None:
         assert secret["ReplicaRegions"] == [
             {"Region": "us-east-2", "KmsKeyId": "alias/payments-data-secondary-prod"}
         ]
+
+
+def test_what_makes_the_stacks_cannot_change_itself(rendered: dict[str, Any]) -> None:
+    role = rendered["Resources"]["ExecutionRole"]["Properties"]
+    (policy,) = role["Policies"]
+    by_sid = {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+    patterns = [arn["Fn::Sub"].split(":role/")[1] for arn in by_sid["MakeRoles"]["Resource"]]
+    assert fnmatch("payments-api-primary-prod", patterns[0])
+    assert not any(fnmatch(role["RoleName"], pattern) for pattern in patterns)
