@@ -67,7 +67,6 @@ def _sam_build(requirements: Mapping[str, Path], runtime: str, architecture: str
         # sam looks for the runtime's interpreter on the PATH.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "SAM_CLI_TELEMETRY": "0",
-        "SAM_CLI_CHECK_VERSION": "0",
     }
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
