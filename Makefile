@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TEMPLATES := zone root foundation data service
 # Tools find each other on the PATH of the virtual environment; sam sends no telemetry from here.
 export PATH := $(abspath $(BIN)):$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -37,8 +38,8 @@ types:
 
 templates:
 	$(BIN)/python build.py --out .build/check --no-package
-	$(BIN)/cfn-lint .build/check/*.json
-	@for template in zone root foundation data service; do \
+	$(BIN)/cfn-lint $(TEMPLATES:%=.build/check/%.json)
+	@for template in $(TEMPLATES); do \
 	  AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint --template .build/check/$$template.json >.build/sam-validate.log 2>&1 \
 	  && echo "sam validate --lint: $$template.json is valid" || { cat .build/sam-validate.log; exit 1; }; \
 	done

@@ -20,6 +20,7 @@ MODULES = (
     "conditions",
     "dynamodb",
     "ec2",
+    "events",
     "functions",
     "network_rules",
     "peering",
@@ -28,6 +29,7 @@ MODULES = (
     "s3",
     "secrets",
     "stacksets",
+    "updates",
 )
 
 _UNSCHEMED_TYPES = ("AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata")
