@@ -29,7 +29,6 @@ MODULES = (
     "s3",
     "secrets",
     "stacksets",
-    "updates",
 )
 
 _UNSCHEMED_TYPES = ("AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata")

@@ -234,7 +234,11 @@ def test_deploying_unchanged_and_changed(aws: EmbeddedAws, project: Project) -> 
 
     before = {region: len(events(aws, stack, region)) for region, stack in stacks.items()}
     kept_at = aws.client("dynamodb").describe_table(TableName="sam-kept")["Table"]["TableId"]
+    before_root = len(events(aws, STACK, HOME))
     project.deploy("second")
+    fresh = events(aws, STACK, HOME)[:-before_root]
+    touched = {line.split()[0] for line in fresh if line.endswith("UPDATE_COMPLETE")}
+    assert touched == {"Regional", "Probe", STACK}
     for region, stack in stacks.items():
         assert "Topic UPDATE_COMPLETE" in events(aws, stack, region)[: -before[region]]
 

@@ -355,6 +355,36 @@ def test_a_failed_update_goes_back(aws: EmbeddedAws, administration: str) -> Non
     assert "Bad" not in client.describe_stack_set(StackSetName=name)["StackSet"]["TemplateBody"]
 
 
+def test_an_update_reports_only_what_it_touched(aws: EmbeddedAws) -> None:
+    stack = unique("quiet")
+
+    def topics(**display_names: str) -> dict[str, Any]:
+        return {
+            "Resources": {
+                title: {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": name}}
+                for title, name in display_names.items()
+            }
+        }
+
+    assert deploy(aws, stack, topics(Same="same", Changed="before")) == "CREATE_COMPLETE"
+    client = aws.client("cloudformation")
+    before = len(client.describe_stack_events(StackName=stack)["StackEvents"])
+    assert deploy(aws, stack, topics(Same="same", Changed="after", New="new")) == "UPDATE_COMPLETE"
+    fresh = client.describe_stack_events(StackName=stack)["StackEvents"][:-before]
+    assert [(e["LogicalResourceId"], e["ResourceStatus"]) for e in reversed(fresh)][1:-1] == [
+        ("Changed", "UPDATE_IN_PROGRESS"),
+        ("Changed", "UPDATE_COMPLETE"),
+        ("New", "CREATE_IN_PROGRESS"),
+        ("New", "CREATE_COMPLETE"),
+    ]
+    resources = client.describe_stack_resources(StackName=stack)["StackResources"]
+    assert {item["LogicalResourceId"]: item["ResourceStatus"] for item in resources} == {
+        "Same": "CREATE_COMPLETE",
+        "Changed": "UPDATE_COMPLETE",
+        "New": "CREATE_COMPLETE",
+    }
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
