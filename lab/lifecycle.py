@@ -82,7 +82,9 @@ def only_one(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         lock = (directory / "lock").open("w")
     except OSError as error:
-        raise LabError(f"{error.filename}: {error.strerror}\nChoose another place with --directory.") from error
+        raise LabError(
+            f"{error.filename}: {error.strerror}\nChoose another place with --directory."
+        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

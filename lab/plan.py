@@ -106,6 +106,11 @@ class LabPlan:
         return self.directory / "processes.json"
 
     @property
+    def functions_directory(self) -> Path:
+        """One file per process that runs a function's code, named by its pid."""
+        return self.runtime_directory / "functions"
+
+    @property
     def superuser_password_file(self) -> Path:
         return self.runtime_directory / "superuser.password"
 

@@ -20,9 +20,11 @@ from aiohttp import web
 from botocore.config import Config
 
 from lab import directories, environment
+from lab.admission import Admission
 from lab.certificates import write_private
 from lab.control import ControlServer
 from lab.databases import Databases
+from lab.described import Described
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
 from lab.plan import LabPlan, RegionPlan, read_plan
 from lab.postgres_endpoint import PostgresEndpoint
@@ -77,7 +79,11 @@ class Supervisor:
         directories.prepare(plan)
         self._registry.add("supervisor", os.getpid())
         tls = await self._stage("certificates", asyncio.to_thread(directories.issue_certificates, plan))
-        endpoints = {region.name: PostgresEndpoint(region, tls[region.name]) for region in plan.data_regions}
+        admission = Admission(plan, Described(plan))
+        endpoints = {
+            region.name: PostgresEndpoint(region, tls[region.name], partial(admission.decide, region))
+            for region in plan.data_regions
+        }
         databases = Databases(plan, endpoints, self._registry)
         write_private(plan.superuser_password_file, databases.superuser_password.encode())
         proxies: dict[str, Proxy] = {}

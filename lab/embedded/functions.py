@@ -16,8 +16,11 @@ from typing import Any
 
 import psutil
 from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
 
-from lab.embedded.handlers import Handlers
+from lab.described import Described
+from lab.embedded.handlers import Handler, Handlers, Properties
+from lab.network import Placement, reach_of_aws
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
 # The runtime brings boto3 and what it needs: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
@@ -33,14 +36,41 @@ _FROM_LAMBDA_PREFIXES = ("AWS_LAMBDA_", "_LAMBDA_", "LAMBDA_")
 # No site-packages (-S, -s), and not the directory of MiniStack's start script (-P): the rest is PYTHONPATH.
 _ISOLATED = ("-S", "-s", "-P")
 
+_FUNCTION = "AWS::Lambda::Function"
+
 Config = Mapping[str, Any]
 _starting: ContextVar[Config] = ContextVar("configuration of the function being started")
 
 
-def register(_handlers: Handlers) -> None:
+def register(handlers: Handlers) -> None:
+    handlers[_FUNCTION] = keeping_network(handlers[_FUNCTION])
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
     packages = link_runtime_packages(Path(os.environ["TMPDIR"]) / "runtime")
     install(plan, packages)
+
+
+def keeping_network(handler: Handler) -> Handler:
+    """MiniStack's handler drops these properties of a template although its API keeps them."""
+
+    def keep(name: str, properties: Properties) -> None:
+        config = lambda_svc._functions[name]["config"]
+        before = config.get("VpcConfig")
+        config["VpcConfig"] = lambda_svc._vpc_config_with_id(properties.get("VpcConfig"))
+        config["KMSKeyArn"] = properties.get("KmsKeyArn", "")
+        if before != config["VpcConfig"]:
+            lambda_runtime.invalidate_worker(name, qualifier="$LATEST")  # it would stay in the old network
+
+    def create(logical_id: str, properties: Properties, *rest: Any) -> Any:
+        created = handler["create"](logical_id, properties, *rest)
+        keep(created[0], properties)
+        return created
+
+    def update(physical_id: str, old: Properties, new: Properties, *rest: Any) -> Any:
+        updated = handler["update"](physical_id, old, new, *rest)
+        keep(updated[0], new)
+        return updated
+
+    return {**handler, "create": create, "update": update}
 
 
 def install(plan: LabPlan, packages: Path) -> None:
@@ -63,6 +93,7 @@ class _Subprocess:
     def __init__(self, plan: LabPlan, packages: Path) -> None:
         self._plan = plan
         self._packages = packages
+        self._described = Described(plan)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
@@ -71,10 +102,27 @@ class _Subprocess:
         config = _starting.get(None)
         if config is None or not str(config.get("Runtime", "")).startswith("python"):
             return subprocess.Popen(command, **options)
-        options["env"] = environment(config, options["env"], self._plan, self._packages)
+        given = environment(config, options["env"], self._plan, self._packages)
+        options["env"] = {**given, **self._ways_to_aws(config, given["AWS_REGION"])}
         process = subprocess.Popen([command[0], *_ISOLATED, *command[1:]], **options)
         record_function(self._plan, process.pid, config)
         return process
+
+    def _ways_to_aws(self, config: Config, region: str) -> dict[str, str]:
+        """Decided when a process starts: what its network does not reach is a port where nobody listens."""
+        where, origin = self._plan.regions[region], placement(config)
+        if not origin.subnets:
+            return {}
+        reach = reach_of_aws(self._described.network(region), origin)
+        if reach.everything:
+            return {}
+        by_endpoint = {f"AWS_ENDPOINT_URL_{name.upper()}": where.proxy_url for name in reach.services}
+        return {"AWS_ENDPOINT_URL": where.closed_url, **by_endpoint}
+
+
+def placement(config: Config) -> Placement:
+    vpc = config.get("VpcConfig") or {}
+    return Placement(tuple(vpc.get("SubnetIds", ())), tuple(vpc.get("SecurityGroupIds", ())))
 
 
 def environment(config: Config, offered: Mapping[str, str], plan: LabPlan, packages: Path) -> dict[str, str]:
@@ -121,21 +169,19 @@ def link_runtime_packages(directory: Path) -> Path:
     return directory
 
 
-def functions_directory(plan: LabPlan) -> Path:
-    return plan.runtime_directory / "functions"
-
-
 def record_function(plan: LabPlan, pid: int, config: Config) -> None:
     """Who a process is, for whoever decides what its network lets it reach; written before its code runs."""
     if not plan.runtime_directory.exists():
         return  # the embedded AWS runs alone: there is no endpoint that could ask
-    directory = functions_directory(plan)
+    directory = plan.functions_directory
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vpc = config.get("VpcConfig") or {}
+    where = placement(config)
     described = {
         "function": config["FunctionArn"],
         "started": psutil.Process(pid).create_time(),
-        "subnets": list(vpc.get("SubnetIds", [])),
-        "security_groups": list(vpc.get("SecurityGroupIds", [])),
+        "subnets": where.subnets,
+        "security_groups": where.security_groups,
     }
-    (directory / f"{pid}.json").write_text(json.dumps(described))
+    scratch = directory / f"{pid}.tmp"
+    scratch.write_text(json.dumps(described))
+    scratch.replace(scratch.with_suffix(".json"))

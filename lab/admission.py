@@ -1,0 +1,88 @@
+"""Who may connect to a region's database: a function if its network leads there; people's tools always."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.described import Described
+from lab.network import Placement, obstacle_to_database
+from lab.plan import LabPlan, RegionPlan
+
+_SAME_START = 1.0  # seconds; see lab.processes
+Peer = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionProcess:
+    """A function's process, as the embedded AWS recorded it before the function's code ran."""
+
+    arn: str
+    pid: int
+    started: float
+    placement: Placement
+
+    @property
+    def region(self) -> str:
+        return self.arn.split(":")[3]
+
+    def connects(self, client: Peer) -> bool:
+        """Whether this end of a connection is the process's. Raises NoSuchProcess when it has ended."""
+        process = psutil.Process(self.pid)
+        if abs(process.create_time() - self.started) > _SAME_START:
+            raise psutil.NoSuchProcess(self.pid)
+        return any(tuple(connection.laddr) == client for connection in process.net_connections(kind="tcp"))
+
+
+class Admission:
+    def __init__(self, plan: LabPlan, described: Described) -> None:
+        self._directory = plan.functions_directory
+        self._described = described
+
+    async def decide(self, region: RegionPlan, client: Peer, _endpoint: Peer) -> str | None:
+        """The obstacle, None when there is none. What cannot be found out is an obstacle too."""
+        try:
+            reason = await asyncio.to_thread(self._obstacle, region.name, client)
+        except (BotoCoreError, ClientError, LookupError) as error:
+            reason = f"cannot tell what the network allows: {error}"
+        if reason:
+            sys.stderr.write(f"refused a connection to the database of {region.name}: {reason}\n")
+            sys.stderr.flush()
+        return reason
+
+    def _obstacle(self, region: str, client: Peer) -> str | None:
+        caller = find_function(self._directory, client)
+        if caller is None:
+            return None
+        obstacle = obstacle_to_database(
+            self._described.network(caller.region),
+            caller.placement,
+            self._described.network(region),
+            self._described.database(region),
+            same_region=caller.region == region,
+        )
+        return obstacle and f"{caller.arn}: {obstacle}"
+
+
+def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
+    """The function at this end of a connection; records of processes that ended are removed on the way."""
+    for file in directory.glob("*.json"):
+        function = _read(file)
+        try:
+            if function.connects(client):
+                return function
+        except psutil.NoSuchProcess:
+            file.unlink(missing_ok=True)
+    return None
+
+
+def _read(file: Path) -> FunctionProcess:
+    value = json.loads(file.read_text())
+    placement = Placement(tuple(value["subnets"]), tuple(value["security_groups"]))
+    return FunctionProcess(
+        arn=value["function"], pid=int(file.stem), started=value["started"], placement=placement
+    )
