@@ -9,8 +9,6 @@ from cloudformation_validate import (
     Diagnostic,
     PseudoParameterOverrides,
     ReportStatus,
-    ResourceTypeFilter,
-    RuleFilterConfig,
     Severity,
     TemplateContent,
     ValidateConfig,
@@ -19,13 +17,6 @@ from cloudformation_validate import (
 from generator import limits, recovery, rules
 from generator.problems import BuildError, Problem
 from templates.config import Settings
-
-# Code in a local file "may only work with package": sam deploy does that, with the root template only.
-_EXPECTED = {
-    "root": RuleFilterConfig(
-        resource_types=[ResourceTypeFilter(rule_id="W3002", resource_type="AWS::Lambda::Function")]
-    )
-}
 
 
 def check(texts: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
@@ -58,7 +49,6 @@ def _validated(texts: Mapping[str, str], settings: Settings) -> Iterator[Problem
             config = ValidateConfig(
                 # Below a warning it advises what cannot be wrong: which properties replace a resource, say.
                 severity_level=Severity.WARN,
-                exclude=_EXPECTED.get(name, RuleFilterConfig()),
                 pseudo_parameter_overrides=PseudoParameterOverrides(region=region),
             )
             report = engine.validate_template(TemplateContent(text, f"{name}.json"), config)

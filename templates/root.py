@@ -26,6 +26,8 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     names, regions = settings.names, settings.regions
     template = Template(Description="Payments: what both regions share, and the rollout of their stacks")
     template.set_version()
+    # No resource here is of a serverless type: it tells the linters that `sam` packages the rollout function.
+    template.set_transform("AWS::Serverless-2016-10-31")
     order = template.add_parameter(_service_region_order(settings))
     primary_first = [regions.primary, regions.secondary]
 

@@ -76,23 +76,17 @@ def test_a_reference_to_nothing_is_found(settings: Settings) -> None:
     assert found[0].startswith("root.json: Topic.Properties.TopicName: F1020 'Nobody' is not one of")
 
 
-def test_the_rollout_function_comes_from_a_local_file_which_sam_uploads(settings: Settings) -> None:
-    def function(code: object) -> dict[str, Any]:
-        return {
-            "Function": {
-                "Type": "AWS::Lambda::Function",
-                "Properties": {
-                    "Code": code,
-                    "Handler": "rollout.handler.handle",
-                    "Runtime": "python3.11",
-                    "Role": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/rollout"},
-                },
-            }
-        }
-
-    local = function("functions/rollout-UNPACKAGED.zip")
-    assert check(texts(root=local), settings) == ()
-    assert [line.split(" This")[0] for line in problems(settings, data=local)] == [
+def test_no_regional_template_may_need_packaging_which_sam_does_for_root_alone(settings: Settings) -> None:
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Code": "functions/rollout-UNPACKAGED.zip",
+            "Handler": "rollout.handler.handle",
+            "Runtime": "python3.11",
+            "Role": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/rollout"},
+        },
+    }
+    assert [line.split(" This")[0] for line in problems(settings, data={"Function": function})] == [
         "data.json: Function.Properties.Code: W3002"
     ]
 
