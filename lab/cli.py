@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def up(directory: Path, base_port: int | None, config: Path) -> None:
                 plan, lambda stage, seconds: console.print(f"  [green]✓[/] {stage} [dim]{seconds:.1f} s[/]")
             )
         click.echo(f"The lab is up after {time.monotonic() - began:.1f} s.")
-        click.echo('Point a shell at it: eval "$(python -m lab env)"')
+        where = "" if directory == DEFAULT_DIRECTORY else f" --directory {shlex.quote(str(directory))}"
+        click.echo(f'Point a shell at it: eval "$(python -m lab env{where})"')
 
 
 @main.command()

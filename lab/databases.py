@@ -5,9 +5,10 @@ import asyncio.subprocess
 import os
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,7 @@ class Databases:
         """A new cluster that takes writes."""
         async with self._change:
             server = await self._new_server(region)
-            await asyncio.to_thread(server.initialise)
-            await self._start(region, server, source=None)
+            await self._make(region, server, server.initialise, source=None)
             try:
                 await asyncio.to_thread(server.found, master)
             except psycopg.Error as error:
@@ -75,8 +75,8 @@ class Databases:
         async with self._change:
             origin = self._require(source).server
             server = await self._new_server(region)
-            await asyncio.to_thread(server.clone, origin, slot_name(region))
-            await self._start(region, server, source=source)
+            await asyncio.to_thread(origin.drop_slot, slot_name(region))  # of an attempt that failed
+            await self._make(region, server, partial(server.clone, origin, slot_name(region)), source=source)
 
     async def promote(self, region: str) -> None:
         """The region's cluster takes writes and follows nobody any more; done already is fine."""
@@ -144,6 +144,17 @@ class Databases:
             port=where.postgres_server_port,
             superuser_password=self.superuser_password,
         )
+
+    async def _make(
+        self, region: str, server: Server, fill: Callable[[], None], *, source: str | None
+    ) -> None:
+        """Fill the data directory and start the server on it; an attempt that fails leaves nothing."""
+        try:
+            await asyncio.to_thread(fill)
+            await self._start(region, server, source=source)
+        except BaseException:
+            await asyncio.to_thread(destroy, server)
+            raise
 
     async def _start(self, region: str, server: Server, *, source: str | None) -> None:
         log = self._log(region)

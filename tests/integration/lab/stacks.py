@@ -139,14 +139,14 @@ def function_with_api(host: str) -> Template:
     }
     return {
         "Resources": {
-            "Role": _resource(
+            "Role": resource(
                 "AWS::IAM::Role",
                 AssumeRolePolicyDocument={"Version": "2012-10-17", "Statement": [trust]},
                 Policies=[
                     {"PolicyName": "s3", "PolicyDocument": {"Version": "2012-10-17", "Statement": [grant]}}
                 ],
             ),
-            "Function": _resource(
+            "Function": resource(
                 "AWS::Lambda::Function",
                 FunctionName="seen",
                 Runtime="python3.11",
@@ -156,28 +156,28 @@ def function_with_api(host: str) -> Template:
                 Code={"ZipFile": _CODE},
                 Environment={"Variables": {"OWN": "value"}},
             ),
-            "Permission": _resource(
+            "Permission": resource(
                 "AWS::Lambda::Permission",
                 Action="lambda:InvokeFunction",
                 FunctionName={"Ref": "Function"},
                 Principal="apigateway.amazonaws.com",
             ),
-            "Api": _resource("AWS::ApiGateway::RestApi", Name="seen", Body=body),
-            "Deployment": _resource("AWS::ApiGateway::Deployment", RestApiId={"Ref": "Api"}),
-            "Stage": _resource(
+            "Api": resource("AWS::ApiGateway::RestApi", Name="seen", Body=body),
+            "Deployment": resource("AWS::ApiGateway::Deployment", RestApiId={"Ref": "Api"}),
+            "Stage": resource(
                 "AWS::ApiGateway::Stage",
                 RestApiId={"Ref": "Api"},
                 DeploymentId={"Ref": "Deployment"},
                 StageName="live",
             ),
-            "Certificate": _resource("AWS::CertificateManager::Certificate", DomainName=host),
-            "Domain": _resource(
+            "Certificate": resource("AWS::CertificateManager::Certificate", DomainName=host),
+            "Domain": resource(
                 "AWS::ApiGateway::DomainName",
                 DomainName=host,
                 RegionalCertificateArn={"Ref": "Certificate"},
                 EndpointConfiguration={"Types": ["REGIONAL"]},
             ),
-            "Mapping": _resource(
+            "Mapping": resource(
                 "AWS::ApiGateway::BasePathMapping",
                 DomainName={"Ref": "Domain"},
                 RestApiId={"Ref": "Api"},
@@ -187,5 +187,5 @@ def function_with_api(host: str) -> Template:
     }
 
 
-def _resource(kind: str, **properties: object) -> Template:
+def resource(kind: str, **properties: object) -> Template:
     return {"Type": kind, "Properties": properties}

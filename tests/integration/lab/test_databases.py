@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.control import Control
+from lab.control import Control, ControlError
 from lab.plan import LabPlan
 from tests.integration.lab.conftest import eventually
 from tests.integration.lab.stacks import Region, StackError, cluster, global_cluster
@@ -189,3 +189,16 @@ def test_the_writer_is_not_switched_on_paper_only(replicated: None, primary: Reg
         primary.rds.switchover_global_cluster(
             GlobalClusterIdentifier="ledger", TargetDbClusterIdentifier=target
         )
+
+
+def test_a_base_backup_that_failed_can_be_tried_again(lab: LabPlan, founded: None, secondary: Region) -> None:
+    control = Control(lab.control_socket)
+    with pytest.raises(ControlError, match="has no database cluster"):
+        control.replicate_database(SECONDARY, "us-west-2")
+    control.set_instances(PRIMARY, 1)
+    secondary.deploy("database", cluster("ledger-secondary", "ledger"))
+    with pytest.raises(ControlError, match="still streams from"):
+        control.destroy_database(PRIMARY)
+    secondary.remove("database")
+    secondary.deploy("database", cluster("ledger-secondary", "ledger"))
+    secondary.remove("database")

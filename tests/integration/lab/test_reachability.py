@@ -1,0 +1,73 @@
+"""A function in a VPC reaches what its network leads to: take a piece away, and its effect is gone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3.session
+import pytest
+
+from lab.plan import LabPlan
+from tests.integration.lab.conftest import eventually
+from tests.integration.lab.stacks import Region
+from tests.integration.lab.vpc_stack import function_in_a_vpc
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def region(lab: LabPlan, aws: boto3.session.Session) -> Region:
+    return Region(lab, aws, "us-east-1")
+
+
+@pytest.fixture
+def made(region: Region) -> Iterator[dict[str, str]]:
+    yield region.deploy("reach", function_in_a_vpc())
+    region.remove("reach")
+
+
+@pytest.fixture
+def ec2(lab: LabPlan, aws: boto3.session.Session) -> Any:
+    return aws.client("ec2", region_name="us-east-1", endpoint_url=lab.regions["us-east-1"].proxy_url)
+
+
+def ask(region: Region, made: dict[str, str], what: str) -> Any:
+    event = {"asks": what, "host": made["Address"], "port": int(made["Port"])}
+    answer = region.functions.invoke(FunctionName="reach", Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read())
+
+
+def start_anew(region: Region, timeout: int) -> None:
+    """A changed configuration makes Lambda start new processes."""
+    region.functions.update_function_configuration(FunctionName="reach", Timeout=timeout)
+    region.functions.get_waiter("function_updated_v2").wait(
+        FunctionName="reach", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
+def test_without_its_rule_the_database_hangs_up(region: Region, made: dict[str, str], ec2: Any) -> None:
+    assert ask(region, made, "database") == "S"
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": 5432,
+        "ToPort": 5432,
+        "UserIdGroupPairs": [{"GroupId": made["Application"]}],
+    }
+    ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
+    eventually(lambda: ask(region, made, "database") == "")
+    ec2.authorize_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
+    eventually(lambda: ask(region, made, "database") == "S")
+
+
+def test_without_its_route_only_gateway_endpoints_are_left(
+    region: Region, made: dict[str, str], ec2: Any
+) -> None:
+    assert ask(region, made, "identity") == "reached"
+    assert ask(region, made, "tables") == "reached"
+    ec2.delete_route(RouteTableId=made["PrivateRoutes"], DestinationCidrBlock="0.0.0.0/0")
+    start_anew(region, 11)
+    eventually(lambda: ask(region, made, "identity") == "EndpointConnectionError")
+    assert ask(region, made, "tables") == "reached"
+    ec2.create_route(
+        RouteTableId=made["PrivateRoutes"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=made["Nat"]
+    )
