@@ -18,6 +18,7 @@ from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
     "conditions",
+    "deletion",
     "dynamodb",
     "ec2",
     "events",

@@ -61,6 +61,26 @@ def administration(aws: EmbeddedAws) -> str:
     return arn
 
 
+@pytest.fixture(scope="module")
+def wrong_roles(aws: EmbeddedAws, administration: str) -> None:
+    """Roles that lack one thing each."""
+    everything = {"Action": "*", "Resource": "*"}
+    nothing = {"Action": "sns:ListTopics", "Resource": "*"}
+    cloudformation, functions = (
+        {"Service": f"{name}.amazonaws.com"} for name in ("cloudformation", "lambda")
+    )
+    account = {"AWS": {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}}
+    template = {
+        "Resources": {
+            "SomebodyElse": role("trusts-somebody-else", functions, everything),
+            "Account": role("trusts-the-account", account, everything),
+            "NoGrant": role("without-grant", cloudformation, nothing),
+            "NoTrust": role("not-for-cloudformation", functions, everything),
+        }
+    }
+    assert deploy(aws, "wrong-roles", template) == "CREATE_COMPLETE"
+
+
 def unique(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
@@ -231,22 +251,34 @@ def test_tolerated_failures_let_the_rollout_go_on(aws: EmbeddedAws, administrati
     assert {status for status, _ in results(client, name, operation).values()} == {"FAILED"}
 
 
-def test_roles_must_exist_and_trust_each_other(aws: EmbeddedAws, administration: str) -> None:
+@pytest.mark.parametrize(
+    ("administration_name", "execution_name"),
+    [
+        (ADMINISTRATION, "no-such-role"),
+        ("no-such-role", EXECUTION),
+        (ADMINISTRATION, "trusts-somebody-else"),
+        ("without-grant", "trusts-the-account"),
+        ("not-for-cloudformation", EXECUTION),
+    ],
+)
+def test_roles_must_exist_and_trust_each_other(
+    aws: EmbeddedAws, wrong_roles: None, administration_name: str, execution_name: str
+) -> None:
     name, account = unique("roles"), aws.plan.account_id
     client = aws.client("cloudformation")
     client.create_stack_set(
         StackSetName=name,
         TemplateBody=topic_template(unique("topic")),
-        AdministrationRoleARN=administration,
-        ExecutionRoleName="no-such-role",
+        AdministrationRoleARN=f"arn:aws:iam::{account}:role/{administration_name}",
+        ExecutionRoleName=execution_name,
     )
     operation = client.create_stack_instances(StackSetName=name, Accounts=[account], Regions=[HOME])[
         "OperationId"
     ]
     assert finished(client, name, operation)["Status"] == "FAILED"
     assert results(client, name, operation)[HOME][1] == (
-        f"Account {account} should have 'no-such-role' role with trust relationship to "
-        f"Role '{ADMINISTRATION}'."
+        f"Account {account} should have '{execution_name}' role with trust relationship to "
+        f"Role '{administration_name}'."
     )
 
 
@@ -402,3 +434,85 @@ def test_what_aws_refuses_is_refused(
     assert deploy(aws, stack, template) == "ROLLBACK_COMPLETE"
     events = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     assert any(reason in event.get("ResourceStatusReason", "") for event in events)
+
+
+def waiting_template(prefix: str) -> str:
+    """A stack that waits until somebody signals its handle."""
+    template = json.loads(topic_template(prefix))
+    template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+    template["Resources"]["Wait"] = {
+        "Type": "AWS::CloudFormation::WaitCondition",
+        "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": "30"},
+    }
+    return json.dumps(template)
+
+
+def signal(aws: EmbeddedAws, name: str, region: str) -> None:
+    client = aws.client("cloudformation", region)
+
+    def waiting() -> Any:
+        stacks = client.describe_stacks()["Stacks"]
+        mine = [stack["StackId"] for stack in stacks if stack["StackName"].startswith(f"StackSet-{name}-")]
+        found = client.describe_stack_resources(StackName=mine[0])["StackResources"] if mine else []
+        events = client.describe_stack_events(StackName=mine[0])["StackEvents"] if mine else []
+        begun = any(event["LogicalResourceId"] == "Wait" for event in events)
+        return mine[0] if begun and any(item["LogicalResourceId"] == "Handle" for item in found) else None
+
+    stack = eventually(waiting, f"the stack of {name} waits in {region}")
+    client.signal_resource(StackName=stack, LogicalResourceId="Wait", UniqueId="1", Status="SUCCESS")
+
+
+@pytest.mark.parametrize("managed", [False, True])
+def test_a_second_operation_is_refused_or_queued(
+    aws: EmbeddedAws, administration: str, managed: bool
+) -> None:
+    name, account = unique("queue"), aws.plan.account_id
+    client = create_set(
+        aws,
+        administration,
+        name,
+        waiting_template(unique("topic")),
+        ManagedExecution={"Active": managed},
+    )
+    first = client.create_stack_instances(StackSetName=name, Accounts=[account], Regions=[HOME])[
+        "OperationId"
+    ]
+    eventually(
+        lambda: (
+            client.describe_stack_set_operation(StackSetName=name, OperationId=first)["StackSetOperation"][
+                "Status"
+            ]
+            == "RUNNING"
+        ),
+        "the first operation runs",
+    )
+    if not managed:
+        with pytest.raises(client.exceptions.OperationInProgressException):
+            client.create_stack_instances(StackSetName=name, Accounts=[account], Regions=[PEER])
+        signal(aws, name, HOME)
+        assert finished(client, name, first)["Status"] == "SUCCEEDED"
+        return
+    second = client.create_stack_instances(StackSetName=name, Accounts=[account], Regions=[PEER])[
+        "OperationId"
+    ]
+    queued = client.describe_stack_set_operation(StackSetName=name, OperationId=second)
+    assert queued["StackSetOperation"]["Status"] == "QUEUED"
+    signal(aws, name, HOME)
+    signal(aws, name, PEER)
+    assert finished(client, name, second)["Status"] == "SUCCEEDED"
+
+
+def test_a_stopped_operation_finishes_its_region_and_cancels_the_rest(
+    aws: EmbeddedAws, administration: str
+) -> None:
+    name = unique("stopped")
+    client = create_set(aws, administration, name, waiting_template(unique("topic")))
+    operation = client.create_stack_instances(
+        StackSetName=name, Accounts=[aws.plan.account_id], Regions=[HOME, PEER]
+    )["OperationId"]
+    client.stop_stack_set_operation(StackSetName=name, OperationId=operation)
+    eventually(lambda: results(client, name, operation)[HOME][0] != "PENDING", "the first region is decided")
+    if results(client, name, operation)[HOME][0] == "RUNNING":
+        signal(aws, name, HOME)
+    assert finished(client, name, operation)["Status"] == "STOPPED"
+    assert results(client, name, operation)[PEER] == ("CANCELLED", "Cancelled by user")
