@@ -11,6 +11,12 @@ from ministack.services.cloudformation.helpers import _error, _xml
 
 from lab.embedded.handlers import ResourceError, Response
 from lab.embedded.query_protocol import parsed, rendered
+from lab.embedded.stackset_descriptions import (
+    instance_summary,
+    operation_summary,
+    parameter_list,
+    summary,
+)
 from lab.embedded.stackset_operations import delete_instances, deploy_instances, start
 from lab.embedded.stackset_state import (
     STACK_SETS,
@@ -68,9 +74,9 @@ def describe_stack_set(request: Request) -> Answer:
     stack_set = _stack_set(request)
     return {
         "StackSet": {
-            **_summary(stack_set),
+            **summary(stack_set),
             "TemplateBody": stack_set.template,
-            "Parameters": _parameters(stack_set.parameters),
+            "Parameters": parameter_list(stack_set.parameters),
             "Capabilities": stack_set.capabilities,
             "Tags": stack_set.tags,
             "StackSetARN": stack_set.arn,
@@ -82,7 +88,7 @@ def describe_stack_set(request: Request) -> Answer:
 
 
 def list_stack_sets(_: Request) -> Answer:
-    return {"Summaries": [_summary(stack_set) for stack_set in STACK_SETS.values()]}
+    return {"Summaries": [summary(stack_set) for stack_set in STACK_SETS.values()]}
 
 
 def create_stack_instances(request: Request) -> Answer:
@@ -121,8 +127,8 @@ def describe_stack_instance(request: Request) -> Answer:
     instance = _known(_stack_set(request), [target])[0]
     return {
         "StackInstance": {
-            **_instance(instance),
-            "ParameterOverrides": _parameters(instance.overrides),
+            **instance_summary(instance),
+            "ParameterOverrides": parameter_list(instance.overrides),
         }
     }
 
@@ -131,7 +137,7 @@ def list_stack_instances(request: Request) -> Answer:
     wanted = {"account": request.get("StackInstanceAccount"), "region": request.get("StackInstanceRegion")}
     return {
         "Summaries": [
-            _instance(instance)
+            instance_summary(instance)
             for instance in _stack_set(request).instances.values()
             if all(getattr(instance, name) == value for name, value in wanted.items() if value)
         ]
@@ -143,7 +149,7 @@ def describe_stack_set_operation(request: Request) -> Answer:
     operation = _operation(stack_set, request)
     return {
         "StackSetOperation": {
-            **_operation_summary(operation),
+            **operation_summary(operation),
             "StackSetId": stack_set.id,
             "OperationPreferences": dict(operation.preferences.document),
             "RetainStacks": operation.retain_stacks,
@@ -155,7 +161,7 @@ def describe_stack_set_operation(request: Request) -> Answer:
 
 def list_stack_set_operations(request: Request) -> Answer:
     operations = reversed(_stack_set(request).operations.values())
-    return {"Summaries": [_operation_summary(operation) for operation in operations]}
+    return {"Summaries": [operation_summary(operation) for operation in operations]}
 
 
 def list_stack_set_operation_results(request: Request) -> Answer:
@@ -236,47 +242,6 @@ def _previous(stack_set: StackSet) -> dict[str, Any]:
         "AdministrationRoleARN": stack_set.administration_role_arn,
         "ExecutionRoleName": stack_set.execution_role_name,
         "ManagedExecution": {"Active": stack_set.managed_execution},
-    }
-
-
-def _parameters(values: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
-
-
-def _summary(stack_set: StackSet) -> Answer:
-    return {
-        "StackSetName": stack_set.name,
-        "StackSetId": stack_set.id,
-        "Description": stack_set.description,
-        "Status": "ACTIVE",
-        "PermissionModel": "SELF_MANAGED",
-        "ManagedExecution": {"Active": stack_set.managed_execution},
-    }
-
-
-def _instance(instance: Instance) -> Answer:
-    return {
-        "StackSetId": instance.stack_set_id,
-        "Region": instance.region,
-        "Account": instance.account,
-        "StackId": instance.stack_id,
-        "Status": instance.status,
-        "StatusReason": instance.reason or None,
-        "StackInstanceStatus": {"DetailedStatus": instance.detailed_status},
-        "DriftStatus": "NOT_CHECKED",
-        "LastOperationId": instance.last_operation,
-    }
-
-
-def _operation_summary(operation: Operation) -> Answer:
-    failed = sum(result.status == "FAILED" for result in operation.results.values())
-    return {
-        "OperationId": operation.id,
-        "Action": operation.action,
-        "Status": operation.status,
-        "CreationTimestamp": operation.created_at,
-        "EndTimestamp": operation.ended_at,
-        "StatusDetails": {"FailedStackInstancesCount": failed},
     }
 
 
