@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _cpu_seconds(command: list[str]) -> float:
-    # As a developer's second build is: without the .pyc files of the first, compiling is what would be measured.
+    # As in a second build: without the .pyc files of the first, compiling is what would be measured.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run(command, check=True, capture_output=True, env=environment)
