@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ PROFILE = "payments-lab"
 PLAN_VARIABLE = "PAYMENTS_LAB_PLAN"  # where the embedded AWS finds the plan it was started with
 PLACES = ("primary", "secondary", "witness")
 ACCOUNT_ID = "000000000000"
+_EVERYBODY_S_SCRATCH = Path("/tmp")  # noqa: S108 - a directory of random name is made in it, for root alone
 _PORTS_PER_REGION = 10  # four are used; round numbers are easier to read in a log
 
 
@@ -147,18 +149,20 @@ def plan_lab(
     regions: Mapping[str, str],
     domain: str,
     base_port: int | None = None,
+    addresses: tuple[str, ...] | None = None,
     account_id: str = ACCOUNT_ID,
     database: str = "ledger",
     directory_table: str = "payments-directory-lab",
 ) -> LabPlan:
     """Choose addresses and ports for `regions` (place -> region name); creates nothing.
 
-    With `base_port` the ports follow from it, taken or not: who starts the lab checks and names the holder.
+    `addresses`, one per place, are the host's best unless given. With `base_port` the ports follow from
+    it, taken or not: who starts the lab checks and names the holder.
     """
-    addresses = region_addresses(len(PLACES))
-    shared = len(set(addresses)) == len(addresses)
-    runtime = Path(tempfile.gettempdir()).resolve() / f"payments-lab-{os.getuid()}-{os.urandom(4).hex()}"
-    size = _PORTS_PER_REGION * (1 if shared else len(PLACES))
+    addresses = addresses or region_addresses(len(PLACES))
+    distinct = len(set(addresses)) == len(addresses)
+    runtime = _scratch() / f"payments-lab-{os.getuid()}-{os.urandom(4).hex()}"
+    size = _PORTS_PER_REGION * (1 if distinct else len(PLACES))
     for base in candidate_bases(size) if base_port is None else (base_port,):
         plan = LabPlan(
             directory=directory.resolve(),
@@ -170,7 +174,7 @@ def plan_lab(
             directory_table=directory_table,
             regions={
                 regions[place]: _region(
-                    regions[place], place, address, base + (0 if shared else _PORTS_PER_REGION * index)
+                    regions[place], place, address, base + (0 if distinct else _PORTS_PER_REGION * index)
                 )
                 for index, (place, address) in enumerate(zip(PLACES, addresses, strict=True))
             },
@@ -193,6 +197,13 @@ def plan_from_json(text: str) -> LabPlan:
         return LabPlan(directory=directory, runtime_directory=runtime, regions=regions, **value)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a lab plan: {error!r}") from error
+
+
+def _scratch() -> Path:
+    """Where temporary files go; for root somewhere that PostgreSQL's unprivileged account gets to as well."""
+    scratch = Path(tempfile.gettempdir()).resolve()
+    open_to_all = all(place.stat().st_mode & stat.S_IXOTH for place in (scratch, *scratch.parents))
+    return scratch if os.geteuid() != 0 or open_to_all else _EVERYBODY_S_SCRATCH
 
 
 def _region(name: str, place: str, address: str, base: int) -> RegionPlan:

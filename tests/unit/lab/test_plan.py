@@ -50,3 +50,10 @@ def test_the_witness_takes_no_payments(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
     assert [region.name for region in plan.data_regions] == ["us-east-1", "us-east-2"]
     assert plan.region_at("witness").name == "us-west-2"
+
+
+def test_where_there_is_one_loopback_address_regions_differ_by_port(tmp_path: Path) -> None:
+    plan = plan_lab(directory=tmp_path, regions=REGIONS, domain="payments.test", addresses=("127.0.0.1",) * 3)
+    assert {region.address for region in plan.regions.values()} == {"127.0.0.1"}
+    assert len(set(plan.endpoints())) == len(plan.endpoints())
+    assert len({region.closed_url for region in plan.regions.values()}) == 3
