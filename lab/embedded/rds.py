@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
@@ -27,6 +28,7 @@ def register(handlers: Handlers) -> None:
 def install(handlers: Handlers, aurora: Aurora) -> None:
     rds._get_docker = lambda: None  # the lab's own servers stand behind a cluster, never a container
     rds._ACTION_MAP.update(aurora.actions())
+    iam_actions.extract_resource_arn = _naming_global_clusters(iam_actions.extract_resource_arn)
     types = Types(aurora)
     handlers[_GLOBAL] = {
         "create": types.create_global,
@@ -132,6 +134,20 @@ class Types:
             "DbClusterIdentifier": cluster["DBClusterArn"],
         }
         checked(self._aurora.remove_from_global_cluster(query))
+
+
+def _naming_global_clusters(inherited: Callable[..., str]) -> Callable[..., str]:
+    """What a request is checked against: MiniStack knows instances and clusters, and takes the rest for `*`,
+    which no grant on a global cluster covers. Its ARN names no region.
+    """
+
+    def resource_arn(service: str, *request: Any) -> str:
+        found = inherited(service, *request)
+        *_, parameters, _region, account_id = request
+        name = iam_actions._query_param(parameters, "GlobalClusterIdentifier") if service == "rds" else None
+        return f"arn:aws:rds::{account_id}:global-cluster:{name}" if name and found == "*" else found
+
+    return resource_arn
 
 
 def _updates_instance(inherited: Handler, types: Types) -> Callable[..., Any]:
