@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from string import Template as StringTemplate
 
-from awacs import dynamodb, ec2, kms, logs, s3, secretsmanager, sts, xray
+from awacs import dynamodb, ec2, kms, logs, rds, s3, secretsmanager, sts, xray
 from awacs.aws import (
     Action,
     Allow,
@@ -125,6 +125,12 @@ def read_secrets(*secrets: str, region: str = "${AWS::Region}") -> Statement:
         [secretsmanager.GetSecretValue],
         *(arn("secretsmanager", f"secret:{secret}-??????", region=region) for secret in secrets),
     )
+
+
+def describe_global_cluster(global_cluster: str) -> Statement:
+    """Its ARN names no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html"""
+    resource = arn("rds", f"global-cluster:{global_cluster}", region="")
+    return allow("DescribeGlobalCluster", [rds.DescribeGlobalClusters], resource)
 
 
 def use_key_through(sid: str, key_arn: Value, service: str, *actions: Action) -> Statement:

@@ -135,8 +135,17 @@ def _migrate_plan(settings: Settings) -> FunctionPlan:
         handler="handlers.migrate.handle",
         code=_code(settings, MIGRATIONS_PACKAGE),
         key_arn=KEY_ARN.read(names),
-        environment=_database(settings) | {f"{user.upper()}_SECRET": names.secret(user) for user in users},
-        statements=_read_secrets(settings, *users),
+        environment={
+            **_database(settings),
+            # Who the writer is, a database cannot say: it is asked of the global cluster.
+            "GLOBAL_CLUSTER": names.shared("ledger"),
+            "DATABASE_CLUSTER": here(partial(names.regional, "ledger")),
+            **{f"{user.upper()}_SECRET": names.secret(user) for user in users},
+        },
+        statements=(
+            policies.describe_global_cluster(names.shared("ledger")),
+            *_read_secrets(settings, *users),
+        ),
         timeout_seconds=_MIGRATION_TIMEOUT_SECONDS,
         memory_mb=512,
         placement=_placement(settings),

@@ -35,6 +35,31 @@ def test_only_the_migration_reads_the_master_credentials(resources: dict[str, An
         assert ("database/master-??????" in json.dumps(resources[role])) is readable
 
 
+def test_only_the_migration_asks_who_the_writer_is_and_of_one_global_cluster(
+    resources: dict[str, Any],
+) -> None:
+    described = [
+        statement
+        for role in ("ApiRole", "MigrateRole")
+        for statement in resources[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if any(action.startswith("rds:") for action in statement["Action"])
+    ]
+    arn = "arn:${AWS::Partition}:rds::${AWS::AccountId}:global-cluster:payments-ledger-prod"
+    assert described == [
+        {
+            "Sid": "DescribeGlobalCluster",
+            "Effect": "Allow",
+            "Action": ["rds:DescribeGlobalClusters"],
+            "Resource": [{"Fn::Sub": arn}],
+        }
+    ]
+    variables = resources["MigrateFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["GLOBAL_CLUSTER"] == "payments-ledger-prod"
+    assert variables["DATABASE_CLUSTER"] == {
+        "Fn::If": ["IsPrimary", "payments-ledger-primary-prod", "payments-ledger-secondary-prod"]
+    }
+
+
 def test_code_never_uses_the_permissions_that_attach_it_to_the_network(resources: dict[str, Any]) -> None:
     for role in ("ApiRole", "MigrateRole"):
         (policy,) = resources[role]["Properties"]["Policies"]

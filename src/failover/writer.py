@@ -1,0 +1,30 @@
+"""Which member of the global database takes writes: the global cluster knows, a database only thinks so."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from failover.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regional cluster of the global one; only region and name together say which."""
+
+    region: str
+    cluster: str
+    writer: bool
+
+
+def is_writer(members: Collection[Member], region: str, cluster: str) -> bool:
+    """Whether the cluster of that name in `region` is the writer.
+
+    Raises Unavailable when the members do not tell: the cluster is not among them, or not exactly one of them
+    is the writer. To take that for no could leave every region waiting for another.
+    """
+    mine = [member for member in members if (member.region, member.cluster) == (region, cluster)]
+    if len(mine) != 1:
+        raise Unavailable(f"global cluster: {cluster} in {region} is not a member (yet)")
+    writers = [member for member in members if member.writer]
+    if len(writers) != 1:
+        raise Unavailable(f"global cluster: {len(writers)} of {len(members)} members are the writer")
+    return mine == writers
