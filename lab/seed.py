@@ -1,9 +1,11 @@
-"""A merchant with two accounts to try the lab with, put into the directory table as `python -m ops` would."""
+"""A merchant with two accounts to try the lab with, put into the directory as `python -m ops` puts one."""
 
-import hashlib
 import json
 import secrets
+import sys
+import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import boto3.session
 from botocore.config import Config
@@ -13,6 +15,15 @@ from lab import environment
 from lab.certificates import write_private
 from lab.plan import LabPlan
 
+# What runs in Lambda imports from `src` as its root, and so does everybody who uses it.
+if (_source := str(Path(__file__).resolve().parents[1] / "src")) not in sys.path:
+    sys.path.insert(0, _source)
+from adapters.aws import code
+from adapters.directory import DynamoDirectory
+from payments.model import Account, Standing
+from payments.model import Merchant as StoredMerchant
+from payments.sessions import secret_hash
+
 MERCHANT_ID = "demo"
 ACCOUNT_IDS = ("demo-debtor", "demo-creditor")
 _CURRENCY = "USD"
@@ -20,7 +31,7 @@ _CURRENCY = "USD"
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """The key is known to whoever created the merchant and to nobody else; the table has its hash."""
+    """The key is known to whoever created the merchant and to nobody else; the directory has its hash."""
 
     id: str
     key: str
@@ -34,8 +45,37 @@ def known_merchants(plan: LabPlan) -> tuple[Merchant, ...]:
         return ()
 
 
+def keep(plan: LabPlan, merchant: Merchant) -> None:
+    write_private(plan.merchants_file, json.dumps([asdict(merchant)]).encode())
+
+
 def ensure_demo_merchant(plan: LabPlan, table: str) -> Merchant | None:
-    """Creates it once, with its accounts; None while the directory table is not deployed."""
+    """Creates it once, with its accounts; None while there is no directory, or another's merchant in it.
+
+    Raises Unavailable when the directory does not answer.
+    """
+    directory = _directory(plan, table)
+    merchant = next((known for known in known_merchants(plan) if known.id == MERCHANT_ID), None)
+    try:
+        stored = directory.merchant(MERCHANT_ID)
+    except ClientError as error:
+        if code(error) == "ResourceNotFoundException":
+            return None
+        raise
+    if merchant is None and stored is None:
+        merchant = Merchant(MERCHANT_ID, secrets.token_urlsafe(32))
+        keep(plan, merchant)  # before it is used: the directory cannot tell it any more
+    if merchant is None or (stored is not None and stored.key_hash != secret_hash(merchant.key)):
+        return None
+    directory.create_merchant(
+        StoredMerchant(MERCHANT_ID, "Demonstration merchant", Standing.OPEN, secret_hash(merchant.key))
+    )
+    for account_id in ACCOUNT_IDS:
+        directory.open_account(Account(account_id, _CURRENCY, Standing.OPEN, MERCHANT_ID))
+    return merchant
+
+
+def _directory(plan: LabPlan, table: str) -> DynamoDirectory:
     session = boto3.session.Session(**environment.credentials(plan))
     client = session.client(
         "dynamodb",
@@ -43,18 +83,4 @@ def ensure_demo_merchant(plan: LabPlan, table: str) -> Merchant | None:
         endpoint_url=plan.gateway_url,
         config=Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 2}),
     )
-    known = next((merchant for merchant in known_merchants(plan) if merchant.id == MERCHANT_ID), None)
-    merchant = known or Merchant(id=MERCHANT_ID, key=secrets.token_urlsafe(32))
-    digest = hashlib.sha256(merchant.key.encode()).hexdigest()
-    person = {"name": {"S": "Demonstration merchant"}, "key_hash": {"S": digest}, "status": {"S": "open"}}
-    belongings = {"currency": {"S": _CURRENCY}, "status": {"S": "open"}, "merchant_id": {"S": MERCHANT_ID}}
-    try:
-        client.put_item(TableName=table, Item={"id": {"S": f"merchant#{MERCHANT_ID}"}, **person})
-        for account in ACCOUNT_IDS:
-            client.put_item(TableName=table, Item={"id": {"S": f"account#{account}"}, **belongings})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return None
-        raise
-    write_private(plan.merchants_file, json.dumps([asdict(merchant)]).encode())
-    return merchant
+    return DynamoDirectory(client, table, time.monotonic)

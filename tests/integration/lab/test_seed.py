@@ -1,17 +1,21 @@
 """The demonstration merchant: created once the directory table exists, and only once."""
 
-import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3.session
 import pytest
 
+from adapters.directory import DynamoDirectory
 from lab import seed
 from lab.plan import LabPlan
+from ops import directory
+from payments.model import Account, Standing
+from payments.sessions import secret_hash
 
 pytestmark = pytest.mark.lab
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -36,22 +40,48 @@ def test_without_the_table_there_is_no_merchant(lab: LabPlan) -> None:
     assert seed.known_merchants(lab) == ()
 
 
-def test_the_merchant_keeps_its_key_and_the_table_has_its_hash(
-    lab: LabPlan, aws: boto3.session.Session, table: str
-) -> None:
-    merchant = seed.ensure_demo_merchant(lab, table)
-    assert merchant is not None
-    assert seed.ensure_demo_merchant(lab, table) == merchant
+@pytest.fixture
+def known(aws: boto3.session.Session, lab: LabPlan, table: str) -> DynamoDirectory:
     client = aws.client("dynamodb", endpoint_url=lab.aws_endpoint_url)
-    items = {item["id"]["S"]: item for item in client.scan(TableName=table)["Items"]}
-    assert items.keys() == {"merchant#demo", "account#demo-debtor", "account#demo-creditor"}
-    stored = items["merchant#demo"]
-    assert stored["key_hash"] == {"S": hashlib.sha256(merchant.key.encode()).hexdigest()}
-    assert stored["status"] == items["account#demo-debtor"]["status"] == {"S": "open"}
-    assert items["account#demo-creditor"]["currency"] == {"S": "USD"}
+    return DynamoDirectory(client, table, time.monotonic)
+
+
+def test_the_merchant_keeps_its_key_and_the_directory_has_its_hash(
+    lab: LabPlan, table: str, known: DynamoDirectory
+) -> None:
+    shown = seed.ensure_demo_merchant(lab, table)
+    assert shown is not None
+    assert seed.ensure_demo_merchant(lab, table) == shown
+    assert seed.known_merchants(lab) == (shown,)
+    (merchant,) = known.merchants()
+    assert (merchant.merchant_id, merchant.status) == ("demo", Standing.OPEN)
+    assert merchant.key_hash == secret_hash(shown.key)
+    assert sorted(known.accounts(), key=lambda account: account.account_id) == [
+        Account("demo-creditor", "USD", Standing.OPEN, "demo"),
+        Account("demo-debtor", "USD", Standing.OPEN, "demo"),
+    ]
+
+
+def test_what_was_begun_is_finished(lab: LabPlan, table: str, known: DynamoDirectory) -> None:
+    """A key is kept before it is used, so that no crash makes a merchant nobody can be."""
+    kept = seed.Merchant(seed.MERCHANT_ID, "kept-before-the-crash")
+    seed.keep(lab, kept)
+    assert seed.ensure_demo_merchant(lab, table) == kept
+    assert seed.ensure_demo_merchant(lab, table) == kept
+    assert [merchant.key_hash for merchant in known.merchants()] == [secret_hash(kept.key)]
+
+
+def test_what_an_operator_made_is_left_as_it_is(lab: LabPlan, table: str, known: DynamoDirectory) -> None:
+    made = directory.create_merchant(known, seed.MERCHANT_ID, "Mine", lambda: "an operator's key")
+    assert seed.ensure_demo_merchant(lab, table) is None
+    assert seed.known_merchants(lab) == ()
+    (merchant,) = known.merchants()
+    assert (merchant.name, merchant.key_hash) == ("Mine", secret_hash(made["key"]))
+    assert not list(known.accounts())
 
 
 def test_status_shows_it(lab: LabPlan, table: str) -> None:
+    assert seed.known_merchants(lab) == ()
     command = [sys.executable, "-m", "lab", "status", "--json", "--directory", str(lab.directory)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     (merchant,) = seed.known_merchants(lab)
