@@ -37,6 +37,8 @@ def parameters(
         "user": credentials.username,
         "password": credentials.password,
         "sslmode": database.sslmode,
+        # Encryption by Kerberos, which libpq may prefer, goes before TLS and verifies no certificate.
+        "gssencmode": "disable",
         "sslrootcert": os.environ.get("PGSSLROOTCERT") or str(CA_BUNDLE),
         "connect_timeout": _CONNECT_SECONDS,
         "tcp_user_timeout": 3000,  # a peer that vanished is noticed before the caller gives up
