@@ -31,8 +31,8 @@ def ec2(lab: LabPlan, aws: boto3.session.Session) -> Any:
     return aws.client("ec2", region_name="us-east-1", endpoint_url=lab.regions["us-east-1"].proxy_url)
 
 
-def ask(region: Region, made: dict[str, str], what: str) -> Any:
-    event = {"asks": what, "host": made["Address"], "port": int(made["Port"])}
+def ask(region: Region, made: dict[str, str], what: str, endpoint: str = "Address") -> Any:
+    event = {"asks": what, "host": made[endpoint], "port": int(made["Port"])}
     answer = region.functions.invoke(FunctionName="reach", Payload=json.dumps(event))
     return json.loads(answer["Payload"].read())
 
@@ -45,8 +45,11 @@ def start_anew(region: Region, timeout: int) -> None:
     )
 
 
-def test_without_its_rule_the_database_hangs_up(region: Region, made: dict[str, str], ec2: Any) -> None:
-    assert ask(region, made, "database") == "S"
+@pytest.mark.parametrize("endpoint", ["Address", "Readers"])
+def test_without_its_rule_the_database_hangs_up(
+    region: Region, made: dict[str, str], ec2: Any, endpoint: str
+) -> None:
+    assert ask(region, made, "database", endpoint) == "S"
     permission = {
         "IpProtocol": "tcp",
         "FromPort": 5432,
@@ -54,9 +57,9 @@ def test_without_its_rule_the_database_hangs_up(region: Region, made: dict[str, 
         "UserIdGroupPairs": [{"GroupId": made["Application"]}],
     }
     ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
-    eventually(lambda: ask(region, made, "database") == "")
+    eventually(lambda: ask(region, made, "database", endpoint) == "")
     ec2.authorize_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
-    eventually(lambda: ask(region, made, "database") == "S")
+    eventually(lambda: ask(region, made, "database", endpoint) == "S")
 
 
 def test_without_its_route_only_gateway_endpoints_are_left(
