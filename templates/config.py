@@ -201,7 +201,8 @@ def load(path: Path, environment: str | None, environ: Mapping[str, str]) -> Set
     chosen = environ.get(source) if environment is None else environment
     if chosen is not None:
         reading = read({"environment": chosen}, Settings)
-        lines += [_line(source, problem) for problem in reading.problems]
+        wrong = reading.problems or _unknown(chosen, values.get("environment"), overrides)
+        lines += [_line(source, problem) for problem in wrong]
         _lay_over(values, seen, reading)
 
     where: dict[str, str] = {}
@@ -253,6 +254,15 @@ def _lay_over(values: dict[str, Any], seen: set[str], reading: Reading) -> None:
         values.pop(key, None)
     values.update(reading.values)
     seen.update(reading.seen)
+
+
+def _unknown(chosen: str, delivered: Any, tables: object) -> list[Problem]:
+    """Misspelt, an environment would be built with the settings of the file's own under another name."""
+    known = [name for name in (delivered, *(tables if isinstance(tables, dict) else ())) if name]
+    if chosen in known:
+        return []
+    wanted = f"{', '.join(known)}, or another with a table under [environments]"
+    return [Problem("environment", shown(chosen), wanted)]
 
 
 def _overrides(tables: object) -> Iterator[tuple[str | None, Reading]]:

@@ -72,6 +72,16 @@ def test_a_wrong_configuration_is_told_on_stderr_without_a_traceback(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
+def test_a_misspelt_environment_builds_nothing(tmp_path: Path) -> None:
+    done = build("--no-package", "--out", "out", cwd=tmp_path, ENVIRONMENT_SUFFIX="prd")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        'ENVIRONMENT_SUFFIX: environment: found "prd";'
+        " allowed: prod, lab, or another with a table under [environments]\n"
+    )
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("arguments", [["--colour"], ["--environment"], ["extra"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     done = build(*arguments)

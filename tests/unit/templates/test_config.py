@@ -119,9 +119,18 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_an_option_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
-    assert read(tmp_path, RIGHT).environment == "prod"
-    assert read(tmp_path, RIGHT, None, {"ENVIRONMENT_SUFFIX": "pr-12"}).environment == "pr-12"
-    assert read(tmp_path, RIGHT, "dev", {"ENVIRONMENT_SUFFIX": "pr-12"}).environment == "dev"
+    text = RIGHT + "[environments.dev]\n[environments.pr-12]\n"
+    assert read(tmp_path, text).environment == "prod"
+    assert read(tmp_path, text, None, {"ENVIRONMENT_SUFFIX": "pr-12"}).environment == "pr-12"
+    assert read(tmp_path, text, "dev", {"ENVIRONMENT_SUFFIX": "pr-12"}).environment == "dev"
+    assert read(tmp_path, text, "prod", {"ENVIRONMENT_SUFFIX": "pr-12"}).environment == "prod"
+
+
+def test_an_environment_that_the_file_does_not_know_is_a_typing_error(tmp_path: Path) -> None:
+    text = RIGHT + "[environments.dev]\n[environments.lab]\n"
+    wrong = 'environment: found "prd"; allowed: prod, dev, lab, or another with a table under [environments]'
+    assert problems(tmp_path, text, None, {"ENVIRONMENT_SUFFIX": "prd"}) == [f"ENVIRONMENT_SUFFIX: {wrong}"]
+    assert problems(tmp_path, text, "prd") == [f"--environment: {wrong}"]
 
 
 def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
@@ -361,7 +370,8 @@ def test_a_wrong_environment_is_told_like_the_others(tmp_path: Path, found: str)
 
 
 def test_names_that_aws_would_refuse(tmp_path: Path) -> None:
-    found = problems(tmp_path, RIGHT, "a-very-long-environment-name-indeed")
+    environment = "a-very-long-environment-name-indeed"
+    found = problems(tmp_path, f"{RIGHT}[environments.{environment}]\n", environment)
     assert found == [
         "deployment.toml: service: found 53 characters in"
         ' "payments-failover-a-very-long-environment-name-indeed", the name of the Region switch plan;'
