@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from adapters.aws import code, unknown_is_unavailable
+from adapters.aws import unknown_is_unavailable
+from adapters.once import put_once
 from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
 
@@ -30,19 +29,9 @@ class DynamoControl:
         return record(answer["Item"])
 
     def create(self, first: ControlRecord) -> bool:
-        """Whether it was written; an existing record is never overwritten."""
-        try:
-            with unknown_is_unavailable("control record"):
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item(first),
-                    ConditionExpression="attribute_not_exists(id)",
-                )
-        except ClientError as error:
-            if code(error) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+        """Whether this one stands now; a record that was there is never overwritten."""
+        written = item(first)
+        return put_once(self._client, self._table, "id", written, "control record") == written
 
 
 def item(control: ControlRecord) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from adapters.aws import code, unknown_is_unavailable
+from adapters.aws import unknown_is_unavailable
+from adapters.once import put_once
 from payments.errors import Unavailable
 from payments.model import Account, Merchant, Standing
 from payments.ports import Parties
@@ -48,7 +47,7 @@ class DynamoDirectory:
         )
 
     def create_merchant(self, merchant: Merchant) -> bool:
-        """Whether it was created; an existing one is left as it is."""
+        """Whether the directory holds exactly this one now; another one there already is left as it is."""
         return self._create(
             {
                 "id": {"S": _MERCHANT + merchant.merchant_id},
@@ -59,7 +58,7 @@ class DynamoDirectory:
         )
 
     def open_account(self, account: Account) -> bool:
-        """Whether it was opened; an existing one is left as it is."""
+        """Whether the directory holds exactly this one now; another one there already is left as it is."""
         stored = {
             "id": {"S": _ACCOUNT + account.account_id},
             "currency": {"S": account.currency},
@@ -103,17 +102,8 @@ class DynamoDirectory:
                 return found
         raise Unavailable("directory: throttled")
 
-    def _create(self, stored: Any) -> bool:
-        try:
-            with unknown_is_unavailable("directory"):
-                self._client.put_item(
-                    TableName=self._table, Item=stored, ConditionExpression="attribute_not_exists(id)"
-                )
-        except ClientError as error:
-            if code(error) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+    def _create(self, stored: dict[str, Any]) -> bool:
+        return put_once(self._client, self._table, "id", stored, "directory") == stored
 
     def _all(self, prefix: str) -> Iterator[Any]:
         pages = self._client.get_paginator("scan").paginate(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from adapters.aws import code, unknown_is_unavailable
-from payments.errors import Unavailable
+from adapters.aws import unknown_is_unavailable
+from adapters.once import put_once
 from payments.idempotency import canonical, from_canonical
 from payments.journal import JournalEntry
 from payments.model import Payment
@@ -23,20 +21,10 @@ class DynamoJournal:
         self._table = table
 
     def put(self, entry: JournalEntry) -> JournalEntry:
-        """A write whose answer got lost is retried by the client and then meets its own entry: a join."""
-        try:
-            with unknown_is_unavailable("journal"):
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item(entry),
-                    ConditionExpression="attribute_not_exists(payment_id)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except ClientError as error:
-            if code(error) != "ConditionalCheckFailedException":
-                raise
-            return self._holder(error, entry.payment.payment_id)
-        return entry
+        """A write whose answer got lost and that is sent again meets its own entry: a join."""
+        stored = item(entry)
+        held = put_once(self._client, self._table, "payment_id", stored, "journal")
+        return entry if held == stored else entry_from(held)
 
     def find(self, payment_id: str) -> JournalEntry | None:
         with unknown_is_unavailable("journal"):
@@ -44,15 +32,6 @@ class DynamoJournal:
                 TableName=self._table, Key={"payment_id": {"S": payment_id}}, ConsistentRead=True
             )
         return entry_from(answer["Item"]) if "Item" in answer else None
-
-    def _holder(self, error: ClientError, payment_id: str) -> JournalEntry:
-        held: Any = error.response.get("Item")
-        if held:
-            return entry_from(held)
-        found = self.find(payment_id)
-        if found is None:  # entries are never deleted
-            raise Unavailable("journal: taken, yet not there")
-        return found
 
 
 def item(entry: JournalEntry) -> dict[str, Any]:

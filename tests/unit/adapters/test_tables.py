@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def test_a_holder_that_is_not_returned_is_looked_up(client: "DynamoDBClient", ta
 class _WithoutOldValues:
     """DynamoDB as an emulator may have it: a failed condition comes without the item."""
 
-    def __init__(self, client: "DynamoDBClient") -> None:
+    def __init__(self, client: "DynamoDBClient | _LosesAnswers") -> None:
         self.get_item = client.get_item
         self._client = client
 
@@ -159,6 +160,47 @@ def test_the_directory_knows_merchants_and_accounts(client: "DynamoDBClient", ta
     assert parties.accounts == {"alice": alice, "bob": bob}
     assert list(directory.merchants()) == [shop]
     assert sorted(account.account_id for account in directory.accounts()) == ["alice", "bob"]
+
+
+class _LosesAnswers:
+    """A connection that loses the first answer of every write; botocore then sends the write again."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self.get_item = client.get_item
+        self._client = client
+
+    def put_item(self, **request: Any) -> Any:
+        with suppress(ClientError):
+            self._client.put_item(**request)
+        return self._client.put_item(**request)
+
+
+@keyed("id")
+def test_what_was_created_by_a_write_whose_answer_got_lost_was_created(
+    client: "DynamoDBClient", table: str
+) -> None:
+    lossy: Any = _LosesAnswers(client)
+    directory = DynamoDirectory(lossy, table, lambda: 0.0)
+    shop, till = Merchant("shop", "The Shop", Standing.OPEN, "hash"), Account("till", "EUR", Standing.OPEN)
+    assert directory.create_merchant(shop)
+    assert not directory.create_merchant(replace(shop, key_hash="another key"))
+    assert directory.open_account(till)
+    assert not directory.open_account(replace(till, merchant_id="shop"))
+    assert directory.merchant("shop") == shop
+    first = first_record("us-east-1", NOW)
+    assert DynamoControl(lossy, table).create(first)
+    assert not DynamoControl(lossy, table).create(replace(first, reason="another"))
+
+
+@keyed("id")
+def test_a_holder_that_is_not_returned_is_looked_up_before_it_is_taken_for_another(
+    client: "DynamoDBClient", table: str
+) -> None:
+    forgetful: Any = _WithoutOldValues(_LosesAnswers(client))
+    directory = DynamoDirectory(forgetful, table, lambda: 0.0)
+    till = Account("till", "EUR", Standing.OPEN)
+    assert directory.open_account(till)
+    assert not directory.open_account(replace(till, currency="USD"))
 
 
 @keyed("id")
