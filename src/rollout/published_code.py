@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from adapters.aws import status
 from adapters.custom_resource import Failed, Request
+from rollout.waiting import until_allowed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,18 +34,26 @@ def published_code(request: Request) -> Mapping[str, str]:
     return publish(request, _PACKAGE, lambda region: boto3.client("s3", region_name=region))
 
 
-def publish(request: Request, package: Path, s3: S3) -> Mapping[str, str]:
+def publish(request: Request, package: Path, s3: S3, *, every: float = 5.0) -> Mapping[str, str]:
     keys = [str(key) for key in request.properties["Keys"]]
     for region, bucket in request.properties["Buckets"].items():
-        client = s3(region)
-        for key in keys:
-            if not _is_there(client, bucket, key):
-                _put(client, bucket, key, _zip(package, key))
+        until_allowed(
+            partial(_fill, s3(region), bucket, keys, package),
+            deadline=request.deadline,
+            what=f"this function to be allowed to use bucket {bucket} in {region}, and its key",
+            every=every,
+        )
     return {"Keys": str(len(keys))}
 
 
+def _fill(client: S3Client, bucket: str, keys: Iterable[str], package: Path) -> None:
+    for key in keys:
+        if not _is_there(client, bucket, key):
+            _put(client, bucket, key, _zip(package, key))
+
+
 def _is_there(client: S3Client, bucket: str, key: str) -> bool:
-    """Only a 404 means no. Without s3:ListBucket a missing key answers 403: a mistake to repair."""
+    """Only a 404 means no. Without s3:ListBucket a missing key answers 403: refused, not absent."""
     try:
         client.head_object(Bucket=bucket, Key=key)
     except ClientError as error:

@@ -9,18 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import boto3
-from botocore.exceptions import ClientError
 
-from adapters.aws import code
 from adapters.custom_resource import Request
-from rollout.waiting import until
+from rollout.waiting import until_allowed
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
     from mypy_boto3_sts.type_defs import CredentialsTypeDef
 
-# What STS answers while a role, its trust or its policy has not arrived everywhere.
-_NOT_YET: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
 _SESSION: Final = "payments-rollout"
 
 Sts = Callable[["CredentialsTypeDef | None"], "STSClient"]
@@ -33,8 +29,8 @@ def stack_set_roles(request: Request) -> Mapping[str, str]:
 def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping[str, str]:
     administration = str(request.properties["AdministrationRoleArn"])
     execution = str(request.properties["ExecutionRoleArn"])
-    until(
-        lambda: _chain_works(sts, administration, execution),
+    until_allowed(
+        lambda: _assume_both(sts, administration, execution),
         deadline=request.deadline,
         what=f"{administration} to be allowed to assume {execution}",
         every=every,
@@ -42,15 +38,9 @@ def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping
     return {}
 
 
-def _chain_works(sts: Sts, administration: str, execution: str) -> bool | None:
-    try:
-        first = sts(None).assume_role(RoleArn=administration, RoleSessionName=_SESSION)
-        sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=_SESSION)
-    except ClientError as error:
-        if code(error) in _NOT_YET:
-            return None
-        raise
-    return True
+def _assume_both(sts: Sts, administration: str, execution: str) -> None:
+    first = sts(None).assume_role(RoleArn=administration, RoleSessionName=_SESSION)
+    sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=_SESSION)
 
 
 def _sts(credentials: CredentialsTypeDef | None) -> STSClient:

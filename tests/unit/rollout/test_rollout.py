@@ -6,6 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from adapters.custom_resource import Failed, Request
+from failover.control import ControlRecord, Phase
+from rollout.control_record import write_first
 from rollout.handler import act
 from rollout.published_code import publish
 from rollout.stack_set_outputs import read_outputs
@@ -68,9 +70,10 @@ def test_only_a_refusal_is_waited_for() -> None:
 
 
 class FakeS3:
-    def __init__(self, head: int = 404) -> None:
+    def __init__(self, head: int = 404, refusals: list[ClientError] | None = None) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.head = head
+        self.refusals = refusals or []
 
     def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names
         if (Bucket, Key) not in self.objects:
@@ -78,6 +81,8 @@ class FakeS3:
         return {}
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str, ChecksumSHA256: str) -> Any:  # noqa: N803 - as above
+        if self.refusals:
+            raise self.refusals.pop(0)
         if (Bucket, Key) in self.objects:
             raise refused("PreconditionFailed", 412)
         self.objects[Bucket, Key] = Body
@@ -91,8 +96,8 @@ def packaged(directory: Path, content: bytes = b"zip") -> str:
     return key
 
 
-def publishing(key: str) -> Request:
-    return request(Buckets={"us-east-1": "one", "us-east-2": "two"}, Keys=[key])
+def publishing(key: str, deadline: float = FAR) -> Request:
+    return request(deadline, Buckets={"us-east-1": "one", "us-east-2": "two"}, Keys=[key])
 
 
 def test_code_is_published_into_each_regions_bucket_once(tmp_path: Path) -> None:
@@ -123,9 +128,41 @@ def test_a_zip_that_is_not_what_its_name_says_is_not_published(tmp_path: Path) -
 
 def test_forbidden_is_not_taken_for_absent(tmp_path: Path) -> None:
     s3: Any = FakeS3(head=403)
-    with pytest.raises(ClientError):
-        publish(publishing(packaged(tmp_path)), tmp_path, lambda _: s3)
+    with pytest.raises(Failed, match="still waiting for this function to be allowed to use bucket one"):
+        publish(publishing(packaged(tmp_path), deadline=0), tmp_path, lambda _: s3, every=0)
     assert not s3.objects
+
+
+def test_a_grant_by_a_key_s_alias_that_has_not_arrived_yet_is_waited_for(tmp_path: Path) -> None:
+    key, s3 = packaged(tmp_path), FakeS3(refusals=[refused("AccessDenied", 403)] * 2)
+    clients: Any = lambda _: s3  # noqa: E731 - typed as what it stands in for
+    publish(publishing(key), tmp_path, clients, every=0)
+    assert s3.objects == {("one", key): b"zip", ("two", key): b"zip"}
+
+
+def test_only_a_refusal_to_publish_is_waited_for(tmp_path: Path) -> None:
+    s3: Any = FakeS3(refusals=[refused("NoSuchBucket", 404)])
+    with pytest.raises(ClientError):
+        publish(publishing(packaged(tmp_path)), tmp_path, lambda _: s3, every=0)
+
+
+def test_the_first_control_record_waits_for_the_grant_too() -> None:
+    refusals, records = [refused("AccessDeniedException")] * 2, []
+
+    def create(first: ControlRecord) -> bool:
+        if refusals:
+            raise refusals.pop()
+        records.append(first)
+        return True
+
+    asked = request(Table="control", Active="us-east-1")
+    assert write_first(asked, create, every=0) == {"Written": "yes"}
+    assert [(one.active, one.epoch, one.phase) for one in records] == [("us-east-1", 1, Phase.STEADY)]
+    refusals += [refused("AccessDeniedException")] * 2
+    with pytest.raises(
+        Failed, match="still waiting for this function to be allowed to write to table control"
+    ):
+        write_first(request(deadline=0, Table="control", Active="us-east-1"), create, every=0)
 
 
 class FakeCloudFormation:
