@@ -111,14 +111,8 @@ class Response:
         }
 
 
-def problem_response(
-    problem: Problem, detail: str = "", faults: tuple[Fault, ...] = (), *, challenge: str = ""
-) -> Response:
-    headers = {}
-    if problem.retry_after is not None:
-        headers["Retry-After"] = str(problem.retry_after)
-    if challenge:
-        headers["WWW-Authenticate"] = challenge
+def problem_response(problem: Problem, detail: str = "", faults: tuple[Fault, ...] = ()) -> Response:
+    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     return Response(
         problem.status,
         problem.document(detail, faults),

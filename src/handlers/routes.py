@@ -15,8 +15,10 @@ from payments.health import healthy
 from payments.model import Status
 from payments.sessions import open_session
 
-_BASIC: Final = 'Basic realm="payments", charset="UTF-8"'
-_BEARER: Final = 'Bearer realm="payments"'
+# In the problem, not in a WWW-Authenticate header: API Gateway would rename that one on its way out.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_BASIC: Final = "Send HTTP Basic with the merchant's id and key."
+_BEARER: Final = "Send `Authorization: Bearer` with the token of an open session (POST /sessions)."
 
 Route = Callable[[Request, Service], Response]
 
@@ -32,14 +34,15 @@ def respond(event: Mapping[str, Any], service: Service) -> Response:
     except tuple(PROBLEMS) as error:
         return problem_response(
             PROBLEMS[type(error)],
-            error.detail if isinstance(error, PaymentsError) else "",
+            _detail(error, request),
             error.faults if isinstance(error, Malformed) else (),
-            challenge=_challenge(request) if isinstance(error, Unauthenticated) else "",
         )
 
 
-def _challenge(request: Request) -> str:
-    return _BASIC if request.resource == "/sessions" else _BEARER
+def _detail(error: Exception, request: Request) -> str:
+    if isinstance(error, Unauthenticated):
+        return _BASIC if request.resource == "/sessions" else _BEARER
+    return error.detail if isinstance(error, PaymentsError) else ""
 
 
 def _open_session(request: Request, service: Service) -> Response:

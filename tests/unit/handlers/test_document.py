@@ -38,6 +38,25 @@ def test_an_unknown_outcome_tells_the_client_to_keep_its_key(name: str, operatio
         assert "no balance check" in operation["description"]
 
 
+def test_only_headers_that_reach_a_client_are_promised() -> None:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html"""
+    promised = {
+        header
+        for _, operation in OPERATIONS
+        for response in operation["responses"].values()
+        for header in response.get("headers", {})
+    }
+    assert promised == {"Location", "Retry-After"}
+
+
+@pytest.mark.parametrize(("name", "operation"), OPERATIONS, ids=[name for name, _ in OPERATIONS])
+def test_a_refused_stranger_is_told_what_is_needed(name: str, operation: dict[str, Any]) -> None:
+    if refusal := operation["responses"].get("401"):
+        assert "`detail`" in refusal["description"]
+        (example,) = refusal["content"]["application/problem+json"]["examples"].values()
+        assert ("HTTP Basic" if name == "post /sessions" else "Bearer") in example["value"]["detail"]
+
+
 def test_nothing_in_it_is_what_api_gateway_refuses() -> None:
     text = json.dumps(DOCUMENT)
     for keyword in ("exclusiveMinimum", "discriminator", "oneOf", "anyOf", "nullable", "readOnly", "int64"):

@@ -150,9 +150,20 @@ def test_a_header_given_twice_is_malformed() -> None:
     ["", "Basic", "Basic !!", "Basic c2hvcA==", "Bearer x", "Basic /////w==", "Basic c2hvcDp3cm9uZw=="],
 )
 def test_a_session_needs_the_right_key(credentials: str) -> None:
-    response, _ = answered(World(), event("POST", "/sessions", {"Authorization": credentials}))
+    response, problem = answered(World(), event("POST", "/sessions", {"Authorization": credentials}))
     assert response.status == 401
-    assert response.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "HTTP Basic" in problem["detail"]
+
+
+def test_whoever_has_no_session_is_told_what_is_needed_in_the_body() -> None:
+    """API Gateway renames the header that would say it: x-amzn-Remapped-WWW-Authenticate."""
+    response, problem = answered(World(), post(Authorization="Bearer x"))
+    assert response.status == 401
+    assert (
+        problem["detail"]
+        == "Send `Authorization: Bearer` with the token of an open session (POST /sessions)."
+    )
+    assert "WWW-Authenticate" not in response.headers
 
 
 @pytest.mark.parametrize("payment_id", ["pay_" + "a" * 32, "x", ""])
