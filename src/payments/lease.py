@@ -1,7 +1,10 @@
 """The right to take payments: granted by the control record, for three seconds at a time.
 
-Nothing is accepted under a lease that ended before its journal write was sent. Taking over waits one whole
-lease after fencing, so two regions never start under overlapping epochs.
+A request starts only under a lease that holds, and taking over waits one whole lease after fencing, so two
+regions never start under overlapping epochs. Starting is all it decides: the lease is not checked again
+before the journal write, and botocore may send that write again for seconds, so an entry may reach the
+journal after its lease ended. That is tolerated: the journal decides, whoever wrote the entry; the active
+region posts it under its own epoch; and the ledger's fence refuses the late poster.
 """
 
 from dataclasses import dataclass
