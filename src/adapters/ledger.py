@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
 from adapters.database import Database, connect
 from failover.errors import Unavailable
 from payments.errors import LedgerUnavailable
@@ -129,20 +131,25 @@ class PostgresLedger:
         """
         import psycopg
 
+        known = self._credentials()
         try:
-            known = self._secrets.credentials(self._secret)
-            try:
-                return self._open(known)
-            except psycopg.OperationalError:
-                if self._monotonic() - self._read_credentials_at < _CREDENTIALS_AGE_SECONDS:
-                    raise
-                self._read_credentials_at = self._monotonic()
-                fresh = self._secrets.credentials(self._secret, fresh=True)
-                if fresh == known:
-                    raise
-                return self._open(fresh)
+            return self._open(known)
+        except psycopg.OperationalError:
+            if self._monotonic() - self._read_credentials_at < _CREDENTIALS_AGE_SECONDS:
+                raise
+            self._read_credentials_at = self._monotonic()
+            fresh = self._credentials(fresh=True)
+            if fresh == known:
+                raise
+            return self._open(fresh)
+
+    def _credentials(self, *, fresh: bool = False) -> Credentials:
+        try:
+            return self._secrets.credentials(self._secret, fresh=fresh)
         except Unavailable as error:
             raise LedgerUnavailable("no-credentials") from error
+        except (ClientError, ValueError) as mistake:
+            raise LedgerUnavailable("no-credentials", mistake=mistake) from mistake
 
     def _open(self, credentials: Credentials) -> Connection[Any]:
         return connect(self._database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)

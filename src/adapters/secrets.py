@@ -24,10 +24,12 @@ class Secrets:
         self._known: dict[str, Credentials] = {}
 
     def credentials(self, name: str, *, fresh: bool = False) -> Credentials:
-        """Raises Unavailable when it cannot be read now, ValueError (without its text) when malformed."""
+        """Raises Unavailable when it cannot be read now, ClientError when it is refused or gone, ValueError
+        (without its text) when it is malformed.
+        """
         if fresh or name not in self._known:
             with unknown_is_unavailable("secret"):
-                text = self._client.get_secret_value(SecretId=name)["SecretString"]
+                text = self._client.get_secret_value(SecretId=name).get("SecretString", "")
             self._known[name] = _parsed(name, text)
         return self._known[name]
 

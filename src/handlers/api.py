@@ -1,14 +1,18 @@
 """The API function: answers API Gateway's events, and says in logs and metrics what it did."""
 
 import os
+import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from botocore.exceptions import ClientError
 
+from adapters.aws import code
 from handlers.http import Response, problem_response
 from handlers.problems import INTERNAL
 from handlers.routes import respond
@@ -16,6 +20,7 @@ from handlers.wiring import Service, wired
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
+_MOST_FRAMES: Final = 20
 
 
 @cache
@@ -29,21 +34,27 @@ def handle(event: Mapping[str, Any], _context: object) -> dict[str, object]:
 
 
 def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
-    """Always answers: the unexpected becomes a 500 that calls the outcome unknown."""
+    """Always answers: the unexpected becomes a 500 that calls the outcome unknown.
+
+    It never gets here once the journal holds a payment: see `payments.outcome`.
+    """
     try:
         response = respond(event, service)
     except Exception as error:  # noqa: BLE001 - the client has to be told that the outcome is unknown
-        _log_mistake(error)
-        response = problem_response(INTERNAL)
-    if event.get("resource") != "/health" or response.status >= 500:
-        _tell(event, response)
+        response = replace(problem_response(INTERNAL), mistake=error)
+    try:
+        if response.mistake is not None:
+            _tell_mistake(event, response.mistake)
+        if event.get("resource") != "/health" or response.status >= 500:
+            _tell(event, response)
+    except Exception as error:  # noqa: BLE001 - the answer counts, not what is said about it
+        sys.stderr.write(f"the answer could not be told about: {type(error).__name__}\n")
     return response.proxied()
 
 
 def _tell(event: Mapping[str, Any], response: Response) -> None:
-    request_id = (event.get("requestContext") or {}).get("requestId", "")
     facts = {"resource": event.get("resource"), "method": event.get("httpMethod"), "status": response.status}
-    _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": request_id})
+    _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": _request_id(event)})
     if name := _metric(response):
         _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
         _METRICS.flush_metrics()
@@ -62,13 +73,21 @@ def _metric(response: Response) -> str:
             return ""
 
 
-def _log_mistake(error: Exception) -> None:
+def _tell_mistake(event: Mapping[str, Any], error: Exception) -> None:
     """Its kind and where it came from. Not its text: a database quotes the row it refuses."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     _LOGGER.error(
         "mistake",
         extra={
             "kind": type(error).__name__,
+            "code": code(error) if isinstance(error, ClientError) else getattr(error, "sqlstate", None),
             "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+            "request_id": _request_id(event),
         },
     )
+    _METRICS.add_metric(name="Mistake", unit=MetricUnit.Count, value=1)
+    _METRICS.flush_metrics()
+
+
+def _request_id(event: Mapping[str, Any]) -> str:
+    return str((event.get("requestContext") or {}).get("requestId", ""))

@@ -94,13 +94,17 @@ def request_from(event: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`facts` are what the log and the metrics may know about it: never a token, a key or an account."""
+    """`facts` are what the log and the metrics may know about it: never a token, a key or an account.
+
+    `mistake` is an error of ours met on the way to it, whether or not the client notices.
+    """
 
     status: int
     document: Mapping[str, object]
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
     facts: Mapping[str, str] = field(default_factory=dict)
+    mistake: Exception | None = None
 
     def proxied(self) -> dict[str, object]:
         return {

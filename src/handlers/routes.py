@@ -8,11 +8,12 @@ from typing import Any, Final
 from handlers.http import Request, Response, problem_response, request_from
 from handlers.problems import PROBLEMS, NoSuchRoute
 from handlers.wiring import Service
-from payments.accept import Outcome, accept_payment
+from payments.accept import accept_payment
 from payments.errors import Malformed, PaymentsError, Unauthenticated
 from payments.find import find_payment
 from payments.health import healthy
 from payments.model import Status
+from payments.outcome import Outcome
 from payments.sessions import open_session
 
 # In the problem, not in a WWW-Authenticate header: API Gateway would rename that one on its way out.
@@ -114,6 +115,7 @@ def _payment(status: int, outcome: Outcome, headers: Mapping[str, str]) -> Respo
         },
         headers,
         facts=facts,
+        mistake=outcome.mistake,
     )
 
 

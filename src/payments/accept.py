@@ -1,6 +1,5 @@
 """Accepting a payment: refuse what can be refused, decide in the journal, then post to the ledger."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from failover.control import Phase
@@ -10,7 +9,6 @@ from payments.errors import (
     AccountClosed,
     CurrencyMismatch,
     IdempotencyKeyReused,
-    LedgerUnavailable,
     SameAccount,
     Unauthenticated,
     UnknownAccount,
@@ -20,18 +18,10 @@ from payments.idempotency import fingerprint, idempotency_key, payment_id
 from payments.journal import new_entry
 from payments.lease import Lease, Leases
 from payments.model import Account, Payment, PaymentRequest, Standing, Status
+from payments.outcome import Outcome, outcome
 from payments.parse import payment_request
 from payments.ports import Directory, Journal, Ledger, Parties, Sessions
 from payments.sessions import authenticated
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A payment as its client sees it; `not_posted` says why the ledger lacks it, for logs and metrics."""
-
-    payment: Payment
-    status: Status
-    not_posted: str = ""
 
 
 def accept_payment(
@@ -96,8 +86,9 @@ def _posted(payment: Payment, lease: Lease, ledger: Ledger) -> Outcome:
     """The ledger compares the epoch of the poster's own lease with its fence, never the entry's."""
     if lease.phase is not Phase.STEADY:
         return Outcome(payment, Status.ACCEPTED, lease.phase.value)
-    try:
+
+    def post() -> bool:
         ledger.post(payment, lease.epoch)
-    except LedgerUnavailable as reason:
-        return Outcome(payment, Status.ACCEPTED, reason.detail)
-    return Outcome(payment, Status.POSTED)
+        return True
+
+    return outcome(payment, post)

@@ -111,4 +111,11 @@ class NotActive(PaymentsError):
 
 
 class LedgerUnavailable(PaymentsError):
-    """`detail` is one word for logs and metrics: fenced, read-only, unreachable, ..."""
+    """`detail` is one word for logs and metrics: fenced, read-only, unreachable, ...
+
+    `mistake` is the error behind it where waiting does not help: somebody has to repair something.
+    """
+
+    def __init__(self, detail: str = "", *, mistake: Exception | None = None) -> None:
+        super().__init__(detail)
+        self.mistake = mistake

@@ -1,11 +1,10 @@
 """Reading a payment: what the journal decided, and whether the ledger has it yet."""
 
-from payments.accept import Outcome
 from payments.clock import Clock
-from payments.errors import LedgerUnavailable, NotFound
+from payments.errors import NotFound
 from payments.idempotency import is_payment_id
 from payments.lease import Leases
-from payments.model import Status
+from payments.outcome import Outcome, outcome
 from payments.ports import Journal, Ledger, Sessions
 from payments.sessions import authenticated
 
@@ -31,8 +30,4 @@ def find_payment(
     entry = journal.find(payment_id)
     if entry is None or entry.payment.request.merchant_id != merchant_id:
         raise NotFound
-    try:
-        posted = ledger.has(payment_id)
-    except LedgerUnavailable as reason:
-        return Outcome(entry.payment, Status.ACCEPTED, reason.detail)
-    return Outcome(entry.payment, Status.POSTED if posted else Status.ACCEPTED)
+    return outcome(entry.payment, lambda: ledger.has(payment_id))

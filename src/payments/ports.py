@@ -26,7 +26,7 @@ class Journal(Protocol):
 
 
 class Ledger(Protocol):
-    """Raises `LedgerUnavailable` whenever it cannot be used now, whatever the reason."""
+    """Raises `LedgerUnavailable` when it cannot be used now; anything else it raises is a mistake of ours."""
 
     def post(self, payment: Payment, epoch: int) -> None:
         """In one transaction: compare `epoch` with the fence under a lock; insert what is not there yet."""

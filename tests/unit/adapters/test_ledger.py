@@ -10,12 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import sql
 
 from adapters.database import Database, connect
 from adapters.ledger import PostgresLedger
 from adapters.schema import Roles, migrate
-from adapters.secrets import Credentials
+from adapters.secrets import Credentials, Secrets
 from lab.postgres import Server
 from payments.errors import LedgerUnavailable
 from payments.idempotency import fingerprint, payment_id
@@ -194,8 +195,45 @@ def test_a_wrong_password_does_not_hammer_the_secret(server: Server) -> None:
 def test_an_unreadable_secret_leaves_the_ledger_unavailable(server: Server) -> None:
     manager = FakeSecretsManager()
     manager.down = True
-    with pytest.raises(LedgerUnavailable, match="no-credentials"):
+    with pytest.raises(LedgerUnavailable, match="no-credentials") as raised:
         ledger_at(database(server), manager).post(payment(), 1)
+    assert raised.value.mistake is None
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        *(
+            ClientError({"Error": {"Code": code}}, "GetSecretValue")
+            for code in (
+                "AccessDeniedException",
+                "DecryptionFailure",
+                "ResourceNotFoundException",
+                "InvalidRequestException",
+            )
+        ),
+        {"SecretString": "not JSON"},
+        {"SecretString": "[]"},
+        {"SecretBinary": b"x"},
+    ],
+    ids=str,
+)
+def test_a_secret_that_is_refused_gone_or_malformed_is_a_mistake_and_no_credentials(
+    server: Server, mistake: ClientError | dict[str, Any]
+) -> None:
+    class Broken:
+        def get_secret_value(self, **_request: Any) -> dict[str, Any]:
+            if isinstance(mistake, ClientError):
+                raise mistake
+            return mistake
+
+    broken: Any = Broken()
+    ledger = PostgresLedger(database(server), Secrets(broken), APPLICATION, time.monotonic)
+    with pytest.raises(LedgerUnavailable, match="no-credentials") as raised:
+        ledger.post(payment(), 1)
+    assert isinstance(raised.value.mistake, ClientError | ValueError)
+    with pytest.raises(LedgerUnavailable, match="no-credentials"):
+        ledger.has("pay_x")
 
 
 def test_an_empty_schema_is_tolerated(server: Server, manager: FakeSecretsManager) -> None:

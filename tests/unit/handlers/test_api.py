@@ -4,7 +4,10 @@ import sys
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from psycopg.errors import UndefinedColumn
 
+from payments.errors import LedgerUnavailable
 from tests.unit.payments.fakes import BODY, TOKEN, World
 
 
@@ -85,6 +88,49 @@ def test_a_mistake_of_ours_is_answered_and_logged_without_its_text(
     assert "RuntimeError" in told
     assert "test_api.py" in told
     assert "alice" not in told
+
+
+@pytest.mark.parametrize("mistake", [RuntimeError("row contains alice"), KeyError("alice")])
+def test_a_mistake_after_the_journal_has_the_payment_is_logged_and_counted_but_the_client_is_told_accepted(
+    api: Any, capsys: pytest.CaptureFixture[str], mistake: Exception
+) -> None:
+    world = World()
+    world.ledger.broken = mistake
+    answer = api.answer(event(), service(world))
+    assert answer["statusCode"] == 202
+    assert json.loads(answer["body"])["status"] == "accepted"
+    assert len(world.journal.entries) == 1
+    told = capsys.readouterr().out
+    lines = [json.loads(line) for line in told.splitlines()]
+    (log,) = [line for line in lines if line.get("message") == "mistake"]
+    assert (log["kind"], log["request_id"]) == (type(mistake).__name__, "request-1")
+    assert any("fakes.py" in frame for frame in log["where"])
+    assert [line["Mistake"] for line in lines if "Mistake" in line] == [[1.0]]
+    assert [line["Accepted"] for line in lines if "Accepted" in line] == [[1.0]]
+    assert "alice" not in told
+
+
+def test_what_aws_or_the_database_call_a_mistake_is_logged(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "secret"}}, "GetSecretValue")
+    for mistake, code in ((denied, "AccessDeniedException"), (UndefinedColumn("secret"), "42703")):
+        world.ledger.broken = LedgerUnavailable("no-credentials", mistake=mistake)
+        assert api.answer(event(), service(world))["statusCode"] == 202
+        told = capsys.readouterr().out
+        (log,) = [one for one in map(json.loads, told.splitlines()) if one.get("message") == "mistake"]
+        assert log["code"] == code
+        assert '"secret"' not in told
+
+
+def test_an_answer_is_given_even_when_it_cannot_be_told_about(
+    api: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POWERTOOLS_METRICS_NAMESPACE")
+    monkeypatch.setattr(api._METRICS.provider, "namespace", None)
+    assert api.answer(event(), service(World()))["statusCode"] == 201
+    assert "SchemaValidationError" in capsys.readouterr().err
 
 
 def test_a_healthy_answer_is_not_worth_a_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:

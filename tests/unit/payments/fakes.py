@@ -83,8 +83,11 @@ class FakeLedger:
     lines: list[Entry] = field(default_factory=list)
     fence: int = 0
     down: str = ""
+    broken: Exception | None = None
 
     def post(self, payment: Payment, epoch: int) -> None:
+        if self.broken:
+            raise self.broken
         if self.down:
             raise LedgerUnavailable(self.down)
         if epoch < self.fence:
@@ -94,6 +97,8 @@ class FakeLedger:
             self.lines += entries(payment.request)
 
     def has(self, payment_id: str) -> bool:
+        if self.broken:
+            raise self.broken
         if self.down:
             raise LedgerUnavailable(self.down)
         return payment_id in self.payments

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from failover.control import Phase
 from payments import errors
-from payments.accept import Outcome, accept_payment
+from payments.accept import accept_payment
 from payments.find import find_payment
 from payments.health import healthy
 from payments.lease import LEASE_SECONDS
 from payments.model import Standing, Status
+from payments.outcome import Outcome
 from tests.unit.payments.fakes import BODY, HERE, OTHER_TOKEN, THERE, TOKEN, World, record
 
 
@@ -73,6 +74,19 @@ def test_a_retry_posts_what_could_not_be_posted() -> None:
     world.ledger.down = ""
     second = accept(world)
     assert (second.status, second.payment) == (Status.POSTED, first.payment)
+
+
+def test_what_the_journal_holds_is_never_a_failure_whatever_the_ledger_does() -> None:
+    world = World()
+    world.ledger.broken = mistake = ZeroDivisionError()
+    outcome = accept(world)
+    assert (outcome.status, outcome.not_posted, outcome.mistake) == (Status.ACCEPTED, "mistake", mistake)
+    read = find(world, outcome.payment.payment_id)
+    assert (read.status, read.not_posted, read.mistake) == (Status.ACCEPTED, "mistake", mistake)
+    world.ledger.broken = errors.LedgerUnavailable("no-credentials", mistake=mistake)
+    outcome = accept(world)
+    assert (outcome.status, outcome.not_posted) == (Status.ACCEPTED, "no-credentials")
+    assert outcome.mistake is mistake
 
 
 def test_a_lost_answer_of_the_journal_is_unknown_and_the_retry_joins() -> None:
