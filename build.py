@@ -7,12 +7,13 @@ from argparse import Namespace
 from datetime import UTC, datetime
 
 from generator.command import run
-from templates.config import load
 
 # The rest is imported where it is used: importing is most of what a build costs.
 
 
 def build(options: Namespace) -> None:
+    from templates.config import load
+
     settings = load(options.config, options.environment, os.environ)
     for note in settings.notes(datetime.now(UTC).date()):
         print(f"note: {note}")

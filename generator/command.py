@@ -7,15 +7,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from generator.problems import BuildError
-from templates.config import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
+_OURS = frozenset({"generator", "templates"})
 
 
 def run(build: Callable[[Namespace], None], arguments: Sequence[str], description: str) -> int:
     """The exit code: 0 built; 1 the build found something wrong; 2 wrong usage or configuration."""
+    parsed = _parser(description).parse_args(arguments)
     try:
-        build(_parser(description).parse_args(arguments))
+        return _run(build, parsed)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] in _OURS:
+            raise
+        there_is = f"build.py: there is no module named {missing.name} here"
+        print(f"{there_is}; run `make setup`, then .venv/bin/python", file=sys.stderr)
+        return 2
+
+
+def _run(build: Callable[[Namespace], None], options: Namespace) -> int:
+    from templates.config import ConfigurationError  # not before somebody can say that msgspec is missing
+
+    try:
+        build(options)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2

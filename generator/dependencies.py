@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from generator.problems import BuildError, Problem
+from generator.problems import CACHE_ADVICE, BuildError, Problem, usable
 
 _RESOLVERS = ("aws-sam-cli", "aws_lambda_builders", "pip")
 
@@ -21,19 +21,20 @@ def resolve(
 ) -> dict[str, Path]:
     """A directory with the installed dependencies of each set, for the platform the functions will run on.
 
-    Raises BuildError when a set cannot be resolved; sets resolved before stay in the cache.
+    Raises BuildError when a set cannot be resolved, or the cache not be used; what was resolved stays in it.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     resolved = {
         name: cache / f"{name}-{_key(file, runtime, architecture)}" for name, file in requirements.items()
     }
     if missing := [name for name, directory in resolved.items() if not directory.is_dir()]:
-        with TemporaryDirectory(dir=cache, prefix="sam-") as work:
-            built = _sam_build(
-                {name: requirements[name] for name in missing}, runtime, architecture, Path(work)
-            )
-            for name in missing:
-                _adopt(built / name.capitalize(), resolved[name])
+        with usable(cache, CACHE_ADVICE):
+            cache.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=cache, prefix="sam-") as work:
+                built = _sam_build(
+                    {name: requirements[name] for name in missing}, runtime, architecture, Path(work)
+                )
+                for name in missing:
+                    _adopt(built / name.capitalize(), resolved[name])
     return resolved
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.json import decode, encode, format
 
-from generator.problems import BuildError, Problem
+from generator.problems import BuildError, Problem, usable
 from generator.recovery import worst_case
 from templates.config import Settings
 
@@ -24,27 +24,22 @@ def write(out: Path, texts: Mapping[str, str], zips: Mapping[str, Path], setting
     out = out.resolve()
     draft, old = (out.with_name(f".{out.name}.{word}-{os.getpid()}") for word in ("new", "old"))
     try:
-        if out.exists() and not _replaceable(out):
-            raise BuildError(
-                Problem(str(out), "is not the output of a build", "name another place with --out")
-            )
-        draft.mkdir(parents=True)
-        for name, text in texts.items():
-            (draft / f"{name}.json").write_text(text, "utf-8")
-        if zips:
-            (draft / "functions").mkdir()
-        for file in zips.values():
-            (draft / "functions" / file.name).write_bytes(file.read_bytes())
-        (draft / "build.json").write_text(manifest(texts, settings), "utf-8")
-        if out.exists():
-            out.rename(old)
-        draft.rename(out)
-    except OSError as error:
-        raise BuildError(
-            Problem(
-                str(error.filename or out), error.strerror or str(error), "make it writable, or use --out"
-            )
-        ) from error
+        with usable(out, "make it writable, or use --out"):
+            if out.exists() and not _replaceable(out):
+                raise BuildError(
+                    Problem(str(out), "is not the output of a build", "name another place with --out")
+                )
+            draft.mkdir(parents=True)
+            for name, text in texts.items():
+                (draft / f"{name}.json").write_text(text, "utf-8")
+            if zips:
+                (draft / "functions").mkdir()
+            for file in zips.values():
+                (draft / "functions" / file.name).write_bytes(file.read_bytes())
+            (draft / "build.json").write_text(manifest(texts, settings), "utf-8")
+            if out.exists():
+                out.rename(old)
+            draft.rename(out)
     finally:
         if old.exists() and not out.exists():
             old.rename(out)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from generator.dependencies import resolve
-from generator.problems import BuildError, Problem
+from generator.problems import CACHE_ADVICE, BuildError, Problem, usable
 from templates.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,8 @@ SETS = {
 def package(settings: Settings) -> dict[str, Path]:
     """The zip of each dependency set, made or found in the cache; its name tells what is in it.
 
-    Raises BuildError when dependencies cannot be resolved or a zip is more than Lambda takes.
+    Raises BuildError when dependencies cannot be resolved, a zip is more than Lambda takes, or the cache cannot
+    be used.
     """
     requirements = {name: SOURCE / "requirements" / f"{name}.txt" for name in SETS}
     functions = settings.functions
@@ -121,8 +122,9 @@ def assemble(name: str, entries: Mapping[str, Path], cache: Path) -> Path:
     for path, data in content.items():
         fingerprint.update(f"{path}\n{_bytes_hash(data)}\n".encode())
     place = cache / f"{name}-{fingerprint.hexdigest()[:16]}"
-    made = next(iter(place.glob("*.zip")), None)
-    return made or _write_zip(place, name, content)
+    with usable(place, CACHE_ADVICE):
+        made = next(iter(place.glob("*.zip")), None)
+        return made or _write_zip(place, name, content)
 
 
 def _write_zip(place: Path, name: str, content: Mapping[str, bytes]) -> Path:

@@ -72,6 +72,16 @@ def test_a_wrong_configuration_is_told_on_stderr_without_a_traceback(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
+def test_outside_the_virtual_environment_one_line_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", str(ROOT / "build.py"), "--no-package", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "build.py: there is no module named msgspec here; run `make setup`, then .venv/bin/python\n"
+    )
+
+
 def test_a_misspelt_environment_builds_nothing(tmp_path: Path) -> None:
     done = build("--no-package", "--out", "out", cwd=tmp_path, ENVIRONMENT_SUFFIX="prd")
     assert (done.returncode, done.stdout) == (2, "")

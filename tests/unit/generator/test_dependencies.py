@@ -44,6 +44,16 @@ def test_what_cannot_be_resolved_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_cache_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".build").write_text("a file")
+    with pytest.raises(BuildError) as raised:
+        resolve(requirements(tmp_path, "# nothing\n"), RUNTIME, "arm64", tmp_path / ".build" / "dependencies")
+    assert str(raised.value) == (
+        f"{tmp_path / '.build' / 'dependencies'}: Not a directory;"
+        " make it readable and writable; what is in the cache may be removed at any time"
+    )
+
+
 @pytest.mark.parametrize(
     ("errors", "line"),
     [

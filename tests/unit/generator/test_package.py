@@ -43,6 +43,12 @@ def test_dependencies_without_noise(tmp_path: Path) -> None:
     }
 
 
+def test_a_cache_of_zips_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    tree(tmp_path, "a.py", "cache")
+    with pytest.raises(BuildError, match=r"service-\w+: Not a directory; make it readable and writable"):
+        assemble("service", {"a.py": tmp_path / "a.py"}, tmp_path / "cache" / "functions")
+
+
 def test_our_own_packages_with_or_without_sql(tmp_path: Path) -> None:
     tree(
         tmp_path,
