@@ -33,7 +33,8 @@ _directory = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Without a command: bad usage, as any other. Help would end with 0.
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Two regions on one machine: the emitted templates, run for real, with no AWS account."""
 
@@ -68,7 +69,7 @@ def up(directory: Path, base_port: int | None, config: Path) -> None:
 @_directory
 def down(directory: Path) -> None:
     """Stop the lab and remove everything but its logs."""
-    with _explained(), lifecycle.only_one(directory):
+    with _explained(), lifecycle.only_one(directory, make=False):
         ended = lifecycle.tear_down(directory)
         click.echo("The lab is down." if ended else "The lab is down already.")
 

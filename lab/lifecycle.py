@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +76,20 @@ def tear_down(directory: Path) -> bool:
 
 
 @contextmanager
-def only_one(directory: Path) -> Iterator[None]:
-    """Two `up` or `down` at a time take turns."""
+def only_one(directory: Path, *, make: bool = True) -> Iterator[None]:
+    """Two `up` or `down` at a time take turns. Only `make` makes the directory: where no lab was, none ends."""
+    lock = None
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / "lock").open("w")
+        if make or (directory / "lock").exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = (directory / "lock").open("w")
     except OSError as error:
         raise LabError(
             f"{error.filename}: {error.strerror}\nChoose another place with --directory."
         ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock or nullcontext():
+        if lock is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

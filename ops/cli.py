@@ -28,7 +28,7 @@ UNUSABLE = 2
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-@click.group()
+@click.group(no_args_is_help=False)  # bad usage, as any other: help would end with 0
 @click.option("--environment", help="The environment; else ENVIRONMENT_SUFFIX, else what the file names.")
 @click.option("--config", type=click.Path(path_type=Path), default="deployment.toml", show_default=True)
 @click.option("--region", help="The region to ask; either data region will do. Default: the primary.")
@@ -41,7 +41,7 @@ def commands(context: click.Context, environment: str | None, config: Path, regi
     context.obj = DynamoDirectory(client, table, time.monotonic)
 
 
-@commands.group()
+@commands.group(no_args_is_help=False)
 def merchants() -> None:
     """Merchants, who may send payments."""
 
@@ -65,7 +65,7 @@ def list_merchants(known: DynamoDirectory, as_json: bool) -> None:
     _show_table(as_json, directory.merchants(known))
 
 
-@commands.group()
+@commands.group(no_args_is_help=False)
 def accounts() -> None:
     """Accounts, which payments debit and credit."""
 

@@ -60,6 +60,24 @@ def test_up_and_down_may_be_said_twice(directory: Path, up: LabPlan) -> None:
     assert (second.returncode, second.stdout.strip()) == (0, "The lab is down already.")
 
 
+def test_down_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for place in ("mine", "not/there"):
+        done = lab_command(tmp_path / place, "down")
+        assert (done.returncode, done.stdout.strip()) == (0, "The lab is down already.")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+@pytest.mark.parametrize("module", ["lab", "ops"])
+def test_without_a_command_usage_is_told_on_stderr(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Usage: python -m {module}" in done.stderr
+    assert "Missing command" in done.stderr
+
+
 def test_every_port_is_bound_on_loopback_only(lab: LabPlan) -> None:
     listening = {
         connection.laddr.ip

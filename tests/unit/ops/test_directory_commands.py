@@ -76,6 +76,8 @@ def test_what_cannot_be_opened_is_explained(
 
 def test_bad_usage_exits_2_and_says_so_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
+        [],
+        ["accounts"],
         ["merchants", "destroy"],
         ["merchants", "create"],
         ["--config", "/nowhere.toml", "accounts", "list"],
