@@ -77,7 +77,7 @@ def tear_down(directory: Path) -> bool:
 
 @contextmanager
 def only_one(directory: Path, *, make: bool = True) -> Iterator[None]:
-    """Two `up` or `down` at a time take turns. Only `make` makes the directory: where no lab was, none ends."""
+    """Two `up` or `down` at a time take turns. Only `make` makes the directory: else none was there."""
     lock = None
     try:
         if make or (directory / "lock").exists():
