@@ -38,8 +38,8 @@ SETS = {
 def package(settings: Settings) -> dict[str, Path]:
     """The zip of each dependency set, made or found in the cache; its name tells what is in it.
 
-    Raises BuildError when dependencies cannot be resolved, a zip is more than Lambda takes, or the cache is of
-    no use.
+    Raises BuildError when dependencies cannot be resolved, the cache is of no use, or a zip is more than
+    Lambda takes.
     """
     requirements = {name: SOURCE / "requirements" / f"{name}.txt" for name in SETS}
     functions = settings.functions
