@@ -9,26 +9,12 @@ from lab.plan import LabPlan
 
 # MiniStack takes an account's id as the key of its root user. Worthless anywhere else, by construction.
 _SECRET = "lab"  # noqa: S105 - not a secret: signatures of root keys are not checked
-# What would win over a profile, or lead somewhere else.
-_UNSET = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-)
+# Proxies would lead away from loopback.
+_UNSET = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+# And so would a profile, keys, a region, an endpoint for one service, or what the SDKs will read next:
+# whatever the shell that evaluates this exports by then.
+_PREFIX = "AWS_"
+_UNSET_IN_A_SHELL = f"unset {' '.join(_UNSET)} $(env | sed -n 's/^\\({_PREFIX}[A-Za-z0-9_]*\\)=.*/\\1/p')"
 
 
 class Credentials(TypedDict):
@@ -75,7 +61,7 @@ def variables(plan: LabPlan) -> dict[str, str]:
 
 def shell(plan: LabPlan) -> str:
     """Lines for `eval`; they end with the profile, because nothing else in the environment may choose one."""
-    lines = [f"unset {' '.join(_UNSET)}"]
+    lines = [_UNSET_IN_A_SHELL]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables(plan).items()]
     lines.append(f"export AWS_PROFILE={shlex.quote(plan.profile)}")
     return "\n".join(lines)
@@ -83,5 +69,7 @@ def shell(plan: LabPlan) -> str:
 
 def for_child(plan: LabPlan, host: Mapping[str, str]) -> dict[str, str]:
     """The environment of a program started by us that shall see the lab and nothing else of AWS."""
-    kept = {name: value for name, value in host.items() if name not in _UNSET and not name.startswith("AWS_")}
+    kept = {
+        name: value for name, value in host.items() if name not in _UNSET and not name.startswith(_PREFIX)
+    }
     return {**kept, **variables(plan), "AWS_PROFILE": plan.profile}

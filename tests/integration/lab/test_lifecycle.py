@@ -111,16 +111,34 @@ def test_status_has_the_shape_of_the_contract(lab: LabPlan) -> None:
 
 def test_the_environment_leads_to_the_lab_whatever_was_set_before(lab: LabPlan) -> None:
     exports = lab_command(lab.directory, "env").stdout
-    asked = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+    asked = (
+        "import boto3, os; print(boto3.client('sts').get_caller_identity()['Arn']);"
+        "print(*sorted(name for name in os.environ if name.startswith('AWS_')))"
+    )
     host = {
         **os.environ,
         "AWS_PROFILE": "someone",
         "AWS_ACCESS_KEY_ID": "AKIAREAL",
         "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_CLOUDFORMATION": "https://cloudformation.us-east-1.amazonaws.com",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9",
+        "AWS_CA_BUNDLE": "/nowhere.pem",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_SOMETHING_NEW": "two words\nAWS_LINE=of its own",
     }
-    script = f"{exports}\n{shlex.quote(sys.executable)} -c {shlex.quote(asked)}"
-    done = subprocess.run(["sh", "-c", script], env=host, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == f"arn:aws:iam::{lab.account_id}:root", done.stderr
+    script = f"set -eu\n{exports}\n{shlex.quote(sys.executable)} -c {shlex.quote(asked)}"
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-c", script], env=host, capture_output=True, text=True, check=False)
+        caller, left = done.stdout.splitlines() or ("", done.stderr)
+        assert caller == f"arn:aws:iam::{lab.account_id}:root", done.stderr
+        assert left.split() == [
+            "AWS_CONFIG_FILE",
+            "AWS_EC2_METADATA_DISABLED",
+            "AWS_ENDPOINT_URL",
+            "AWS_PROFILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+        ]
 
 
 def test_without_a_lab_its_profile_does_not_exist(directory: Path) -> None:
