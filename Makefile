@@ -6,6 +6,8 @@ TEMPLATES := zone root foundation data service
 # Tools find each other on the PATH of the virtual environment; sam sends no telemetry from here.
 export PATH := $(abspath $(BIN)):$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# What runs at once (make -j) says what it says in one piece; make 3.81, which macOS has, cannot.
+MAKEFLAGS += $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: setup demo test check format lint types templates fast bench clean
 
@@ -22,21 +24,22 @@ $(INSTALLED): requirements.txt constraints.txt
 demo: $(INSTALLED)
 	@$(BIN)/python -m lab.demo
 
-test: $(INSTALLED) check
+test: check
 	$(BIN)/python -m pytest tests/integration
 
-check: $(INSTALLED) format lint types templates fast
+check: format lint types templates fast
 
-format:
+# Every target that uses .venv asks for it itself: several may run at once.
+format: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
-lint:
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 
-types:
+types: $(INSTALLED)
 	$(BIN)/mypy
 
-templates:
+templates: $(INSTALLED)
 	$(BIN)/python build.py --out .build/check --no-package
 	$(BIN)/cfn-lint $(TEMPLATES:%=.build/check/%.json)
 	@for template in $(TEMPLATES); do \
@@ -44,7 +47,7 @@ templates:
 	  && echo "sam validate --lint: $$template.json is valid" || { cat .build/sam-validate.log; exit 1; }; \
 	done
 
-fast:
+fast: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore tests/integration
 
 bench: $(INSTALLED)
