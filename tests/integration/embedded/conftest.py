@@ -12,12 +12,13 @@ import pytest
 
 from lab.plan import plan_lab
 from tests.integration.embedded.embedded_aws import REGIONS, ROOT, EmbeddedAws, eventually
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
     directory = tmp_path_factory.mktemp("embedded")
-    plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test", base_port=_free_port())
+    plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test", base_port=free_port())
     # There is no proxy here: functions talk to the embedded AWS itself.
     straight: dict[str, Any] = {"address": plan.gateway_address, "proxy_port": plan.gateway_port}
     plan = replace(plan, regions={name: replace(region, **straight) for name, region in plan.regions.items()})
@@ -48,10 +49,3 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

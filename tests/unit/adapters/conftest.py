@@ -20,17 +20,12 @@ from botocore.config import Config
 
 from adapters.database import Database
 from lab.postgres import Installation, Master, Server, install
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MASTER = Master("ledger_master", "master-secret", "ledger")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -1,10 +1,19 @@
-"""A Secrets Manager that holds what a test puts into it."""
+"""A Secrets Manager that holds what a test puts into it, and the errors AWS answers with."""
 
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from adapters.secrets import Secrets
 from failover.errors import Unavailable
+
+
+def refused(code: str, status: int = 400) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item] # what is read
+        "Operation",
+    )
 
 
 class FakeSecretsManager:

@@ -3,26 +3,20 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 
 from adapters.aws import IMPATIENT, unknown_is_unavailable
 from failover.errors import Unavailable
-
-
-def client_error(code: str, status: int) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code, "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item] # what is read
-        "PutItem",
-    )
+from tests.unit.adapters.fakes import refused
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        client_error("ReplicatedWriteConflictException", 400),
-        client_error("ProvisionedThroughputExceededException", 400),
-        client_error("InternalServerError", 500),
-        client_error("SomethingNew", 503),
+        refused("ReplicatedWriteConflictException", 400),
+        refused("ProvisionedThroughputExceededException", 400),
+        refused("InternalServerError", 500),
+        refused("SomethingNew", 503),
         ReadTimeoutError(endpoint_url="x"),
     ],
 )
@@ -34,9 +28,9 @@ def test_a_missing_answer_is_unknown(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        client_error("AccessDeniedException", 400),
-        client_error("ConditionalCheckFailedException", 400),
-        client_error("ResourceNotFoundException", 400),
+        refused("AccessDeniedException", 400),
+        refused("ConditionalCheckFailedException", 400),
+        refused("ResourceNotFoundException", 400),
         KeyError("x"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from lab.addresses import LOOPBACK, can_bind, reader_address, region_addresses
 from lab.certificates import new_authority, write_server_certificate
 from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
+from tests.ports import free_port
 
 TLS_REQUEST, GSS_REQUEST = struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104)
 STARTUP = b"user\0ledger\0database\0books\0\0"
@@ -36,13 +37,6 @@ def certificate(directory: Path) -> ssl.SSLContext:
     write_server_certificate(new_authority("CA", now), file, hosts=("a.test",), addresses=(), now=now)
     tls.load_cert_chain(file)
     return tls
-
-
-def free_port(address: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answer(directory: Path, *sent: bytes, admission: Admission = admit, address: str = "127.0.0.1") -> bytes:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import socket
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -12,17 +11,11 @@ from aiohttp import web
 from yarl import URL
 
 from lab.proxy import Call, Proxy, State, describe, new_session, start_server
+from tests.ports import free_port
 
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-2/s3/aws4_request, SignedHeaders=host, Signature=0"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 Scenario = Callable[[aiohttp.ClientSession, str, Proxy, list[web.BaseRequest]], Awaitable[None]]

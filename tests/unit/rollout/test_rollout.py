@@ -13,19 +13,13 @@ from rollout.published_code import publish
 from rollout.stack_set_outputs import read_outputs
 from rollout.stack_set_roles import wait_for_roles
 from rollout.waiting import until
+from tests.unit.adapters.fakes import refused
 
 FAR = float("inf")
 
 
 def request(deadline: float = FAR, action: str = "Create", **properties: Any) -> Request:
     return Request(action, "Custom::Thing", properties, deadline)
-
-
-def refused(code: str, status: int = 400) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item] # what is read
-        "Operation",
-    )
 
 
 class FakeSts:
