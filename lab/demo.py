@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import time
@@ -17,12 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import environment
+from lab.certificates import write_private
 from lab.plan import DEFAULT_DIRECTORY, plan_file, read_plan
 from lab.seed import ACCOUNT_IDS, MERCHANT_ID
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _DIRECTORY = DEFAULT_DIRECTORY / "demo"  # a lab of its own: one you left running stays as it is
 _LOG = _DIRECTORY / "demo.log"
+# Not `dist`, which a plain `sam deploy` would take to production.
+_BUILT = (DEFAULT_DIRECTORY / "demo" / "dist").relative_to(_REPOSITORY)
+_BUILD = ["build.py", "--environment", "lab", "--out", str(_BUILT)]
 _REPLICATED_WITHIN = 30.0  # seconds; streaming takes milliseconds
 _SHOWN_ON_FAILURE = 25  # lines
 
@@ -61,14 +66,14 @@ def main() -> int:
     stages = Stages(console)
     began = time.monotonic()
     _DIRECTORY.mkdir(parents=True, exist_ok=True)
-    _LOG.write_text("")
+    write_private(_LOG, b"")
     try:
         try:
             _deploy(stages)
             payment, rows = _pay(stages)
         finally:
             with stages.stage("Stop both regions"):
-                _run([sys.executable, "-m", "lab", "down", "--directory", str(_DIRECTORY)], os.environ)
+                _run([sys.executable, *_lab("down")], os.environ)
     except StageError as error:
         console.print(f"[red]✗[/] {error}\nEverything that was said is in {_LOG}.", markup=True)
         return 1
@@ -82,15 +87,36 @@ def main() -> int:
 
 def _deploy(stages: Stages) -> None:
     with stages.stage(
-        "Build the templates and the function packages: python build.py --environment lab"
+        f"Build the templates and the function packages: python {shlex.join(_BUILD)}"
     ) as detail:
-        _run([sys.executable, "build.py", "--environment", "lab"], os.environ, detail)
-    with stages.stage("Start two regions: python -m lab up") as detail:
-        _run([sys.executable, "-m", "lab", "up", "--directory", str(_DIRECTORY)], os.environ, detail)
+        _run([sys.executable, *_BUILD], os.environ, detail)
+    with stages.stage(f"Start two regions: python {shlex.join(_lab('up'))}") as detail:
+        _run([sys.executable, *_lab("up")], os.environ, detail)
     inside = environment.for_child(read_plan(plan_file(_DIRECTORY)), os.environ)
-    for what, config_env in (("the hosted zone", "lab-zone"), ("the system to both regions", "lab")):
-        with stages.stage(f"Deploy {what}: sam deploy --config-env {config_env}") as detail:
-            _run([_tool("sam"), "deploy", "--config-env", config_env, "--no-progressbar"], inside, detail)
+    for what, template in (("the hosted zone", "zone"), ("the system to both regions", "root")):
+        command = _deploy_command(template)
+        with stages.stage(f"Deploy {what}: sam {shlex.join(command)}") as detail:
+            _run([_tool("sam"), *command, "--no-progressbar"], inside, detail)
+
+
+def _lab(*arguments: str) -> list[str]:
+    return ["-m", "lab", *arguments, "--directory", str(_DIRECTORY.relative_to(_REPOSITORY))]
+
+
+def _deploy_command(template: str) -> list[str]:
+    """sam looks for its configuration beside the template, unless it is told where it is from there."""
+    config_env = {"zone": "lab-zone", "root": "lab"}[template]
+    config_file = os.path.relpath(_REPOSITORY / "samconfig.toml", _REPOSITORY / _BUILT)
+    template_file = str(_BUILT / f"{template}.json")
+    return [
+        "deploy",
+        "--config-env",
+        config_env,
+        "--template-file",
+        template_file,
+        "--config-file",
+        config_file,
+    ]
 
 
 def _pay(stages: Stages) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
@@ -107,8 +133,14 @@ def _pay(stages: Stages) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
 
 
 def _status() -> dict[str, Any]:
-    said = _run([sys.executable, "-m", "lab", "status", "--json", "--directory", str(_DIRECTORY)], os.environ)
-    status: dict[str, Any] = json.loads(said)
+    """Passwords and keys: what it prints goes into no log."""
+    command = [sys.executable, *_lab("status", "--json")]
+    done = subprocess.run(
+        command, cwd=_REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        _fail(command, done.returncode, done.stderr.splitlines(keepends=True))
+    status: dict[str, Any] = json.loads(done.stdout)
     return status
 
 
