@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.plan import PLAN_VARIABLE, LabPlan
+from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
 _NO_CONTAINERS = "unix:///nonexistent/docker.sock"
 """MiniStack removes leftover containers of its own when it starts; a laptop's container engine is none of our
@@ -64,6 +64,8 @@ def serve(address: str, port: int) -> None:
     from hypercorn.config import Config
     from ministack import app
 
+    from lab.embedded import deliveries
+    from lab.embedded import monitoring
     from lab.embedded.extension import install
 
     install()
@@ -81,7 +83,9 @@ def serve(address: str, port: int) -> None:
         async def stopped() -> None:
             await stop.wait()
 
+        delivering = asyncio.create_task(deliveries.run())
         await serve_with_hypercorn(_over_tls(app.app), config, shutdown_trigger=stopped)
+        delivering.cancel()
 
     asyncio.run(run())
 
