@@ -39,6 +39,10 @@ Region = Annotated[
 Block = Annotated[
     IPv4Network, Meta(description="an IPv4 block such as 10.0.0.0/16, with no bits set after the prefix")
 ]
+NatGateways = Annotated[
+    str,
+    Meta(pattern=r"^(per-zone|single)\Z", description="per-zone (one in each) or single (one for all three)"),
+]
 EngineVersion = Annotated[
     str,
     Meta(
@@ -105,6 +109,7 @@ class Regions(Struct, frozen=True):
 class Network(Struct, frozen=True):
     primary_cidr: Block
     secondary_cidr: Block
+    nat_gateways: NatGateways
 
 
 class Database(Struct, frozen=True):
@@ -129,6 +134,10 @@ class Alerts(Struct, frozen=True):
     emails: Emails
 
 
+class Audit(Struct, frozen=True):
+    trail: Flag
+
+
 class Failover(Struct, frozen=True):
     automatic: Flag
 
@@ -151,6 +160,7 @@ class Settings(Struct, frozen=True):
     dns: Dns
     objectives: Objectives
     alerts: Alerts
+    audit: Audit
     failover: Failover
     functions: Functions
     test_environment: Flag = False

@@ -32,8 +32,10 @@ def named(pattern: str, **values: Value) -> Value:
     return Sub(pattern, dict(values))
 
 
-def arn(service: str, resource: str, *, region: str = "${AWS::Region}", **values: Value) -> Sub:
+def arn(service: str, resource: str, *, region: Value = "${AWS::Region}", **values: Value) -> Sub:
     """An ARN in this account; `resource` may hold ``${Name}`` for each of `values`."""
+    if not isinstance(region, str):
+        values["Region"], region = region, "${Region}"
     return Sub(f"arn:${{AWS::Partition}}:{service}:{region}:${{AWS::AccountId}}:{resource}", dict(values))
 
 
@@ -41,8 +43,10 @@ def bucket_arn(name: Value, suffix: str = "") -> Sub:
     return Sub(f"arn:${{AWS::Partition}}:s3:::${{Bucket}}{suffix}", Bucket=name)
 
 
-def endpoint(service: str, region: str) -> Sub:
+def endpoint(service: str, region: Value) -> Sub:
     """How KMS names the service that asks on a caller's behalf (``kms:ViaService``)."""
+    if not isinstance(region, str):
+        return Sub(f"{service}.${{Region}}.${{AWS::URLSuffix}}", Region=region)
     return Sub(f"{service}.{region}.${{AWS::URLSuffix}}")
 
 
@@ -144,7 +148,7 @@ def decrypt_environment(key_arn: Value, function_arn: Value) -> Statement:
     return allow("DecryptOwnEnvironment", [kms.Decrypt], key_arn, condition=Condition(own))
 
 
-def use_aliased_key(sid: str, region: str, alias: str, service: str, *actions: Action) -> Statement:
+def use_aliased_key(sid: str, region: Value, alias: Value, service: str, *actions: Action) -> Statement:
     """A key in another region, by its alias: IAM ignores alias ARNs, so any key *that has this alias*.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html

@@ -18,6 +18,7 @@ def network() -> dict[str, Any]:
         secondary=IPv4Network("10.1.0.0/16"),
         regions=("us-east-1", "us-east-2"),
         tables="payments-*-prod",
+        nat_in_each_zone=True,
     )
     add_network(template, Names("payments", "prod", "payments.example.com"), plan)
     rendered: dict[str, Any] = template.to_dict()
