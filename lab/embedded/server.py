@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
+from lab.plan import PLAN_VARIABLE, LabPlan
 
 _NO_CONTAINERS = "unix:///nonexistent/docker.sock"
 """MiniStack removes leftover containers of its own when it starts; a laptop's container engine is none of our
@@ -65,7 +65,6 @@ def serve(address: str, port: int) -> None:
     from ministack import app
 
     from lab.embedded import deliveries
-    from lab.embedded import monitoring
     from lab.embedded.extension import install
 
     install()
