@@ -6,6 +6,7 @@ is from every one. Network ACLs are left at their default, which lets everything
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
@@ -43,6 +44,17 @@ class AwsReach:
     services: frozenset[str]
 
 
+class Obstacle(StrEnum):
+    """Why a connection to a database is not made, in the words of the lab's log."""
+
+    NO_VPC = "the function is in no VPC, and the database is not public"
+    NOT_LET_OUT = "no security group of the function lets it out to the database"
+    NOT_LET_IN = "no security group of the database lets the function in"
+    OTHER_VPC = "the function is in another VPC"
+    NO_ROUTE = "no route over an active peering to the database"
+    NO_ROUTE_BACK = "no route over an active peering back to the function"
+
+
 def reach_of_aws(network: Network, origin: Placement) -> AwsReach:
     """How a function gets to AWS APIs; one outside of any VPC has the public network."""
     if not origin.subnets:
@@ -58,22 +70,22 @@ def reach_of_aws(network: Network, origin: Placement) -> AwsReach:
 
 def obstacle_to_database(
     here: Network, origin: Placement, there: Network, database: Placement, *, same_region: bool
-) -> str | None:
+) -> Obstacle | None:
     """Why a function cannot open a connection to a database, None when it can. Both sides have a say."""
     if not origin.subnets:
-        return "the function is in no VPC, and the database is not public"
+        return Obstacle.NO_VPC
     sources, targets = _blocks(here, origin), _blocks(there, database)
     named = database.security_groups if same_region else ()
     if not _may_leave(here, origin, _POSTGRES, targets, named):
-        return "no security group of the function lets it out to the database"
+        return Obstacle.NOT_LET_OUT
     if not _may_enter(there, database, _POSTGRES, sources, origin.security_groups if same_region else ()):
-        return "no security group of the database lets the function in"
+        return Obstacle.NOT_LET_IN
     if same_region:
-        return None if _vpcs(here, origin) == _vpcs(there, database) else "the function is in another VPC"
+        return None if _vpcs(here, origin) == _vpcs(there, database) else Obstacle.OTHER_VPC
     if not _peered(here, origin, targets):
-        return "no route over an active peering to the database"
+        return Obstacle.NO_ROUTE
     if not _peered(there, database, sources):
-        return "no route over an active peering back to the function"
+        return Obstacle.NO_ROUTE_BACK
     return None
 
 

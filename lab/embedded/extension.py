@@ -22,6 +22,7 @@ MODULES = (
     "dynamodb",
     "ec2",
     "events",
+    "flow_logs",
     "functions",
     "network_rules",
     "peering",
