@@ -19,6 +19,7 @@ PRIVATE_ROUTE_TABLES = tuple(
     Link("Network", f"PrivateRouteTable{letter}", f"Routes of the private subnet in zone {letter}.")
     for letter in "ABC"
 )
+NAT_GATEWAY_IDS = Link("Network", "NatGatewayIds", "NAT gateways, separated by commas.")
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -67,18 +68,20 @@ def add_network(template: Template, names: Names, plan: NetworkPlan) -> ec2.VPC:
         )
     )
     subnets, tables = [], []
-    nat: ec2.NatGateway | None = None
+    gateways: list[ec2.NatGateway] = []
     for letter in "ABC":
         public_subnet = _add_public_zone(template, plan, letter, vpc, public)
-        if nat is None or plan.nat_in_each_zone:
-            nat = _add_nat_gateway(template, letter, public_subnet, attachment)
-        subnet, table = _add_private_zone(template, plan, letter, vpc, nat)
+        if not gateways or plan.nat_in_each_zone:
+            gateways.append(_add_nat_gateway(template, letter, public_subnet, attachment))
+        subnet, table = _add_private_zone(template, plan, letter, vpc, gateways[-1])
         subnets.append(subnet)
         tables.append(table)
     _add_endpoints(template, plan, vpc, tables)
     template.add_output(VPC_ID.publish(names, vpc.ref()))
     subnet_ids = Join(",", [subnet.ref() for subnet in subnets])
     template.add_output(PRIVATE_SUBNET_IDS.publish(names, subnet_ids))
+    gateway_ids = Join(",", [gateway.ref() for gateway in gateways])
+    template.add_output(NAT_GATEWAY_IDS.publish(names, gateway_ids))
     for link, table in zip(PRIVATE_ROUTE_TABLES, tables, strict=True):
         template.add_output(link.publish(names, table.ref()))
     return vpc

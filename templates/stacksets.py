@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from awacs import cloudformation, route53, s3, sts
+from awacs import cloudformation, logs, route53, s3, sns, sts
 from awacs import iam as iam_actions
 from awacs.aws import Action, ArnLike, Condition, Statement, StringEquals
-from troposphere import AWSHelperFn, AWSObject, Ref, Tags, Template, iam
+from troposphere import AWSHelperFn, AWSObject, Ref, Sub, Tags, Template, iam
 from troposphere import cloudformation as cfn
 
 from templates import policies
@@ -141,11 +141,19 @@ def _make_stacks(settings: Settings) -> list[Statement]:
             [
                 Action("acm", "*"),
                 Action("apigateway", "*"),
+                Action("backup-storage", "MountCapsule"),
                 Action("ec2", "*"),
                 Action("kms", "*"),
                 Action("logs", "Describe*"),
                 Action("logs", "List*"),
+                # Whoever has AWS WAF's logs delivered sets the delivery up, and the account's leave for it.
+                logs.CreateLogDelivery,
+                logs.DeleteLogDelivery,
+                logs.PutResourcePolicy,
                 Action("rds", "Describe*"),
+                sns.GetSubscriptionAttributes,
+                sns.SetSubscriptionAttributes,
+                sns.Unsubscribe,
             ],
             "*",
             condition=Condition(regions),
@@ -160,6 +168,24 @@ def _make_stacks(settings: Settings) -> list[Statement]:
             [Action("logs", "*")],
             *(arn("logs", f"log-group:/aws/lambda/{name}*", region="*") for name in ours),
             *(arn("logs", f"log-group:/aws/rds/cluster/{name}*", region="*") for name in ours),
+            *(arn("logs", f"log-group:/aws/vpc/{name}*", region="*") for name in ours),
+            *(arn("logs", f"log-group:/aws/apigateway/{name}*", region="*") for name in ours),
+            *(arn("logs", f"log-group:aws-waf-logs-{name}*", region="*") for name in ours),
+            arn("logs", "log-group:API-Gateway-Execution-Logs_*", region="*"),
+        ),
+        allow("MakeTopics", [Action("sns", "*")], *(arn("sns", name, region="*") for name in ours)),
+        allow(
+            "MakeAlarms",
+            [Action("cloudwatch", "*")],
+            *(arn("cloudwatch", f"alarm:{name}", region="*") for name in ours),
+        ),
+        # What an ACL is attached to, and the rule groups in it, need leave of their own.
+        allow(
+            "MakeFirewalls",
+            [Action("wafv2", "*")],
+            *(arn("wafv2", f"regional/webacl/{name}/*", region="*") for name in ours),
+            arn("wafv2", "regional/managedruleset/*/*", region="*"),
+            Sub("arn:${AWS::Partition}:apigateway:*::/restapis/*/stages/*"),
         ),
         allow(
             "MakeDatabases",
@@ -174,7 +200,14 @@ def _make_stacks(settings: Settings) -> list[Statement]:
         allow(
             "MakeBuckets",
             [Action("s3", "*")],
-            *(policies.bucket_arn(names.bucket("code", place)) for place in places),
+            *(policies.bucket_arn(f"{name}-*") for name in ours),
+        ),
+        # A plan's id is invented by AWS Backup.
+        allow(
+            "MakeBackups",
+            [Action("backup", "*")],
+            *(arn("backup", f"backup-vault:{name}", region="*") for name in ours),
+            arn("backup", "backup-plan:*", region="*"),
         ),
         # Route 53 is global; which zone it is may be known only to another stack.
         allow(
@@ -218,7 +251,15 @@ def _make_stacks(settings: Settings) -> list[Statement]:
             [iam_actions.CreateServiceLinkedRole],
             arn("iam", "role/aws-service-role/*", region=""),
             condition=Condition(
-                StringEquals({"iam:AWSServiceName": ["ops.apigateway.amazonaws.com", "rds.amazonaws.com"]})
+                StringEquals(
+                    {
+                        "iam:AWSServiceName": [
+                            "backup.amazonaws.com",
+                            "ops.apigateway.amazonaws.com",
+                            "rds.amazonaws.com",
+                        ]
+                    }
+                )
             ),
         ),
     ]

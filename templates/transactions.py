@@ -21,6 +21,7 @@ RECEIVED_BUCKET_NAME = Link(
 TRANSACTIONS_BUCKET_NAME = Link(
     "Transactions", "TransactionsBucketName", "Bucket that this region's transaction log is written to."
 )
+REPLICATION_RULE = "to-peer"  # S3's metrics name it
 # What Replication Time Control promises for 99.99 % of objects; S3 knows no other value.
 _REPLICATION_MINUTES = 15
 
@@ -83,7 +84,7 @@ def _replication(names: Names, role: iam.Role) -> s3.ReplicationConfiguration:
         Role=role.get_att("Arn"),
         Rules=[
             s3.ReplicationConfigurationRules(
-                Id="to-peer",
+                Id=REPLICATION_RULE,
                 Status="Enabled",
                 Priority=1,
                 Filter=s3.ReplicationRuleFilter(Prefix=""),
