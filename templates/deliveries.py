@@ -1,4 +1,4 @@
-"""Statements that let AWS services write for us: access logs, replicas of objects, flow logs, API logs."""
+"""Statements that let AWS services write for us: logs of all kinds, and replicas of objects."""
 
 from awacs import kms, logs, s3
 from awacs.aws import (
@@ -100,6 +100,22 @@ def write_api_logs() -> Statement:
         ],
         "*",
     )
+
+
+def write_os_metrics() -> list[Statement]:
+    """What ``AmazonRDSEnhancedMonitoringRole`` grants, in this account and region."""
+    return [
+        allow(
+            "MakeMetricsGroup",
+            [logs.CreateLogGroup, logs.PutRetentionPolicy],
+            arn("logs", "log-group:RDSOSMetrics"),
+        ),
+        allow(
+            "WriteMetrics",
+            [logs.CreateLogStream, logs.DescribeLogStreams, logs.GetLogEvents, logs.PutLogEvents],
+            arn("logs", "log-group:RDSOSMetrics:log-stream:*"),
+        ),
+    ]
 
 
 def own_resources(service: str, resource: str) -> tuple[StringEquals, ArnLike]:

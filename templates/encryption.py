@@ -30,6 +30,7 @@ class KeyPlan:
     disposable: bool
     alarms: bool = False
     statements: tuple[Statement, ...] = ()
+    condition: str | None = None
 
 
 def add_key(template: Template, plan: KeyPlan) -> kms.Key:
@@ -52,7 +53,11 @@ def add_key(template: Template, plan: KeyPlan) -> kms.Key:
             KeyPolicy=policies.document(*statements),
         )
     )
-    template.add_resource(kms.Alias(f"{plan.title}Alias", AliasName=plan.alias, TargetKeyId=key.ref()))
+    alias = template.add_resource(
+        kms.Alias(f"{plan.title}Alias", AliasName=plan.alias, TargetKeyId=key.ref())
+    )
+    if plan.condition is not None:
+        key.Condition = alias.Condition = plan.condition
     return keep(key, disposable=plan.disposable)
 
 

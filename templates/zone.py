@@ -1,23 +1,43 @@
 """The hosted zone: deployed once, before everything else, and delegated before a certificate waits for it."""
 
-from troposphere import Join, Output, Template, route53
+from awacs import logs as log_actions
+from awacs.aws import Allow, ArnLike, Condition, Principal, Statement, StringEquals
+from troposphere import Equals, If, Join, NoValue, Output, Ref, Sub, Tags, Template, logs, route53
 
+from templates import policies
 from templates.config import Settings
+from templates.encryption import KeyPlan, add_key
+from templates.functions import LOG_RETENTION_DAYS
 from templates.lifetime import keep
 from templates.links import Link
 
 HOSTED_ZONE_ID = Link("Zone", "HostedZoneId", "Zone that holds the records of the domain.")
+# Route 53 logs to this region only, wherever the zone's stack is.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/query-logs.html
+_LOG_REGION = "us-east-1"
+_LOGGED = "QueriesAreLogged"
 
 
 def render(settings: Settings) -> Template:
     template = Template(Description="Payments: hosted zone of the domain")
     template.set_version()
+    template.add_condition(_LOGGED, Equals(Ref("AWS::Region"), _LOG_REGION))
+    group, policy = _add_query_logs(template, settings)
     zone = route53.HostedZone(
         "HostedZone",
         Name=settings.dns.domain,
         HostedZoneConfig=route53.HostedZoneConfiguration(
             Comment=f"{settings.service} {settings.environment}"
         ),
+        # Records can be changed an hour after us-east-1 was lost. No recovery waits for that: health checks move
+        # clients without any change.
+        HostedZoneFeatures=route53.HostedZoneFeatures(EnableAcceleratedRecovery=True),
+        QueryLoggingConfig=If(
+            _LOGGED, route53.QueryLoggingConfig(CloudWatchLogsLogGroupArn=_arn(group)), NoValue
+        ),
+        HostedZoneTags=Tags(Service=settings.service, Environment=settings.environment),
+        # Route 53 tries whether it may write before it takes the group.
+        DependsOn=[policy],
     )
     # Made again, a zone has other name servers, and the delegation at the parent points nowhere.
     template.add_resource(keep(zone, disposable=settings.test_environment))
@@ -30,3 +50,58 @@ def render(settings: Settings) -> Template:
         )
     )
     return template
+
+
+def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGroup, logs.ResourcePolicy]:
+    """Who asks for which name. CloudWatch Logs encrypts what Route 53 hands it: only that needs the key."""
+    names, disposable = settings.names, settings.test_environment
+    name = f"/aws/route53/{settings.dns.domain}"
+    key = add_key(
+        template,
+        KeyPlan(
+            title="QueryLogKey",
+            description="Encrypts the log of DNS queries",
+            alias=names.alias("queries", "primary"),
+            services=(),
+            regions=(),
+            log_groups=(name,),
+            disposable=disposable,
+            condition=_LOGGED,
+        ),
+    )
+    group = logs.LogGroup(
+        "QueryLogs",
+        LogGroupName=name,
+        KmsKeyId=key.get_att("Arn"),
+        RetentionInDays=LOG_RETENTION_DAYS,
+        Condition=_LOGGED,
+    )
+    template.add_resource(keep(group, disposable=disposable))
+    # CloudWatch Logs wants this policy as text.
+    statement = Statement(
+        Sid="WriteQueries",
+        Effect=Allow,
+        Principal=Principal("Service", "route53.amazonaws.com"),
+        Action=[log_actions.CreateLogStream, log_actions.PutLogEvents],
+        Resource=["${Group}:*"],
+        Condition=Condition(
+            [
+                StringEquals({"aws:SourceAccount": "${AWS::AccountId}"}),
+                ArnLike({"aws:SourceArn": "arn:${AWS::Partition}:route53:::hostedzone/*"}),
+            ]
+        ),
+    )
+    policy = template.add_resource(
+        logs.ResourcePolicy(
+            "QueryLogPolicy",
+            PolicyName=names.shared("queries"),
+            PolicyDocument=Sub(policies.document(statement).to_json(indent=None), Group=_arn(group)),
+            Condition=_LOGGED,
+        )
+    )
+    return group, policy
+
+
+def _arn(group: logs.LogGroup) -> Sub:
+    """Without the ``:*`` that a log group's own attribute ends in."""
+    return policies.arn("logs", "log-group:${Name}", Name=group.ref())
