@@ -1,7 +1,9 @@
 """The hosted zone: deployed once, before everything else, and delegated before a certificate waits for it."""
 
+import json
+
 from awacs import logs as log_actions
-from awacs.aws import Allow, ArnLike, Condition, Principal, Statement, StringEquals
+from awacs.aws import Allow, ArnLike, Condition, PolicyDocument, Principal, Statement, StringEquals
 from troposphere import Equals, If, Join, NoValue, Output, Ref, Sub, Tags, Template, logs, route53
 
 from templates import policies
@@ -29,11 +31,11 @@ def render(settings: Settings) -> Template:
         HostedZoneConfig=route53.HostedZoneConfiguration(
             Comment=f"{settings.service} {settings.environment}"
         ),
-        # Records can be changed an hour after us-east-1 was lost. No recovery waits for that: health checks move
-        # clients without any change.
+        # Records can be changed an hour after us-east-1 was lost. No recovery waits for that: health checks
+        # move clients without any change.
         HostedZoneFeatures=route53.HostedZoneFeatures(EnableAcceleratedRecovery=True),
         QueryLoggingConfig=If(
-            _LOGGED, route53.QueryLoggingConfig(CloudWatchLogsLogGroupArn=_arn(group)), NoValue
+            _LOGGED, route53.QueryLoggingConfigProperty(CloudWatchLogsLogGroupArn=_arn(group)), NoValue
         ),
         HostedZoneTags=Tags(Service=settings.service, Environment=settings.environment),
         # Route 53 tries whether it may write before it takes the group.
@@ -95,11 +97,15 @@ def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGro
         logs.ResourcePolicy(
             "QueryLogPolicy",
             PolicyName=names.shared("queries"),
-            PolicyDocument=Sub(policies.document(statement).to_json(indent=None), Group=_arn(group)),
+            PolicyDocument=Sub(_text(policies.document(statement)), Group=_arn(group)),
             Condition=_LOGGED,
         )
     )
     return group, policy
+
+
+def _text(document: PolicyDocument) -> str:
+    return json.dumps(document.to_dict(), separators=(",", ":"))
 
 
 def _arn(group: logs.LogGroup) -> Sub:
