@@ -1,7 +1,7 @@
 """How the database is set up: for the whole cluster, and for each instance.
 
-No pgAudit: besides the functions only a break-glass user logs in, connections and changes to the schema are in
-the log as it is, and the extension would have to be made by that user in a release's migration.
+No pgAudit: besides the functions only a break-glass user logs in, connections and changes to the schema are
+in the log as it is, and the extension would have to be made by that user in a release's migration.
 """
 
 from functools import partial

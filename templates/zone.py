@@ -105,7 +105,7 @@ def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGro
 
 
 def _text(document: PolicyDocument) -> str:
-    return json.dumps(document.to_dict(), separators=(",", ":"))
+    return json.dumps(json.loads(document.to_json()), separators=(",", ":"))
 
 
 def _arn(group: logs.LogGroup) -> Sub:
