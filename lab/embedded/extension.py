@@ -17,6 +17,7 @@ from lab.embedded import schema
 from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
+    "alarms",
     "conditions",
     "deletion",
     "dynamodb",
@@ -24,13 +25,21 @@ MODULES = (
     "events",
     "flow_logs",
     "functions",
+    "metrics",
     "network_rules",
+    "notifications",
     "peering",
     "rds",
     "route53",
     "s3",
     "secrets",
     "stacksets",
+    "stage_requests",
+    "stages",
+    "trails",
+    "waf",
+    "waf_logs",
+    "zones",
 )
 
 _UNSCHEMED_TYPES = ("AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata")
