@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from troposphere import And, AWSHelperFn, Condition, Equals, Ref, Select, Split, Template
+from troposphere import And, Condition, Equals, Ref, Select, Split, Template
 
 from templates import metrics
 from templates.api import OPERATIONS
@@ -15,8 +15,10 @@ from templates.monitoring import (
     SILENCE_IS_TROUBLE,
     AlarmPlan,
 )
+from templates.names import Place
 from templates.network import NAT_GATEWAY_IDS
 from templates.places import IS_PRIMARY, here, lookup, peer
+from templates.policies import Value
 from templates.tables import TABLES
 from templates.transactions import REPLICATION_RULE
 
@@ -26,9 +28,7 @@ HEALTH_IS_MEASURED = "HealthIsMeasured"
 _SLOW = 0.8
 
 
-def alarms(
-    settings: Settings, functions: Sequence[FunctionPlan], health_check: AWSHelperFn
-) -> list[AlarmPlan]:
+def alarms(settings: Settings, functions: Sequence[FunctionPlan], health_check: Value) -> list[AlarmPlan]:
     return [
         *_api(settings),
         *(alarm for function in functions for alarm in _function(function)),
@@ -38,6 +38,12 @@ def alarms(
         *_network(settings),
         _health(health_check),
     ]
+
+
+def names_in(settings: Settings, plans: Iterable[AlarmPlan], place: Place) -> list[str]:
+    """What the alarms of that place are called."""
+    measured = place == "primary" and settings.regions.primary == HEALTH_METRICS_REGION
+    return [settings.names.regional(plan.component, place) for plan in plans if plan.only is None or measured]
 
 
 def add_health_condition(template: Template) -> None:
@@ -242,7 +248,7 @@ def _network(settings: Settings) -> Iterable[AlarmPlan]:
     )
 
 
-def _health(check: AWSHelperFn) -> AlarmPlan:
+def _health(check: Value) -> AlarmPlan:
     return AlarmPlan(
         title="Health",
         component="health",

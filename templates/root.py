@@ -7,11 +7,14 @@ from typing import TypeVar
 from troposphere import AWSObject, Output, Parameter, Template, awslambda
 
 from templates import foundation, service, zone
+from templates.alarms import names_in
 from templates.config import Settings
 from templates.credentials import add_credentials
 from templates.custom import ControlRecord, PublishedCode, StackSetOutputs, StackSetRoles
+from templates.dashboard import add_dashboard
 from templates.database import add_global_cluster
 from templates.functions import MIGRATIONS_PACKAGE, SERVICE_PACKAGE
+from templates.names import Place
 from templates.peering import add_peering
 from templates.policies import Value
 from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout
@@ -87,6 +90,9 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         ),
         after=[databases, code, control, *tables.values()],
     )
+    alarms = service.alarm_plans(settings, health_check="")
+    places: tuple[Place, ...] = ("primary", "secondary")
+    add_dashboard(template, settings, {place: names_in(settings, alarms, place) for place in places})
     _add_outputs(
         template,
         settings,

@@ -81,7 +81,8 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     return template
 
 
-def alarm_plans(settings: Settings, health_check: AWSHelperFn) -> list[AlarmPlan]:
+def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
+    """Of one region; `health_check` is the id of the primary's."""
     return alarms(settings, [_api_plan(settings), _migrate_plan(settings)], health_check)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
+from failover.control import Phase
 from handlers.http import Response, problem_response
 from handlers.problems import INTERNAL
 from handlers.routes import respond
@@ -16,6 +17,7 @@ from handlers.wiring import Service, wired
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
+_PHASES: Final = frozenset(Phase)
 
 
 @cache
@@ -44,22 +46,27 @@ def _tell(event: Mapping[str, Any], response: Response) -> None:
     request_id = (event.get("requestContext") or {}).get("requestId", "")
     facts = {"resource": event.get("resource"), "method": event.get("httpMethod"), "status": response.status}
     _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": request_id})
-    if name := _metric(response):
-        _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    if names := _counted(response):
+        for name in names:
+            _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
         _METRICS.flush_metrics()
 
 
-def _metric(response: Response) -> str:
-    """What is counted: payments accepted or posted, requests refused, answers that leave things unknown."""
+def _counted(response: Response) -> tuple[str, ...]:
+    """Payments accepted or posted, requests refused, answers that leave things unknown. And payments that
+    wait in the journal because the ledger does not take them; not those that wait for a takeover to end.
+    """
     match response.status:
         case 201 | 202 if "payment_status" in response.facts:
-            return response.facts["payment_status"].capitalize()
+            counted = response.facts["payment_status"].capitalize()
+            waits_for_ledger = response.facts.get("not_posted", Phase.RECOVERING) not in _PHASES
+            return (counted, "LedgerUnreachable") if waits_for_ledger else (counted,)
         case status if 400 <= status < 500:
-            return "Refused"
+            return ("Refused",)
         case status if status >= 500:
-            return "Unavailable"
+            return ("Unavailable",)
         case _:
-            return ""
+            return ()
 
 
 def _log_mistake(error: Exception) -> None:
