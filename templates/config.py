@@ -21,6 +21,7 @@ from templates.support import (
     ENGINE_VERSIONS,
     RUNTIME_SUPPORT_ENDS,
     STRONG_CONSISTENCY_SETS,
+    ZONE_REGION,
 )
 
 # A label ends up in names of buckets, clusters and functions: the strictest of their alphabets.
@@ -171,7 +172,9 @@ class Settings(Struct, frozen=True):
         return Names(self.service, self.environment, self.dns.domain)
 
     def notes(self, today: date) -> tuple[str, ...]:
-        """What an operator should know although nothing is wrong: support that ends within a year or did."""
+        """What an operator should know although nothing is wrong: support that ends within a year or did, and
+        a zone whose id nothing can tell by itself.
+        """
         engine, runtime = self.database.engine_version, self.functions.runtime
         major = engine.split(".")[0]
         candidates = (
@@ -181,11 +184,19 @@ class Settings(Struct, frozen=True):
             ),
             (f"functions.runtime {runtime}: Lambda's support", RUNTIME_SUPPORT_ENDS.get(runtime, date.max)),
         )
-        return tuple(
+        support = (
             f"{what} {'ended' if ends < today else 'ends'} on {ends}; plan the upgrade"
             for what, ends in candidates
             if ends - today <= timedelta(days=365)
         )
+        return (*support, *self._zone_notes())
+
+    def _zone_notes(self) -> Iterator[str]:
+        if self.regions.primary != ZONE_REGION and self.dns.hosted_zone_id is None:
+            yield (
+                f"dns.hosted_zone_id is not set: deploy `zone` to {ZONE_REGION} and set it to that stack's output,"
+                f" because what {ZONE_REGION} exports cannot be read in {self.regions.primary}"
+            )
 
 
 class ConfigurationError(Exception):

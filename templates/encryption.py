@@ -30,7 +30,6 @@ class KeyPlan:
     disposable: bool
     alarms: bool = False
     statements: tuple[Statement, ...] = ()
-    condition: str | None = None
 
 
 def add_key(template: Template, plan: KeyPlan) -> kms.Key:
@@ -53,11 +52,7 @@ def add_key(template: Template, plan: KeyPlan) -> kms.Key:
             KeyPolicy=policies.document(*statements),
         )
     )
-    alias = template.add_resource(
-        kms.Alias(f"{plan.title}Alias", AliasName=plan.alias, TargetKeyId=key.ref())
-    )
-    if plan.condition is not None:
-        key.Condition = alias.Condition = plan.condition
+    template.add_resource(kms.Alias(f"{plan.title}Alias", AliasName=plan.alias, TargetKeyId=key.ref()))
     return keep(key, disposable=plan.disposable)
 
 

@@ -1,10 +1,14 @@
-"""The hosted zone: deployed once, before everything else, and delegated before a certificate waits for it."""
+"""The hosted zone: deployed once, before everything else, and delegated before a certificate waits for it.
+
+Always to us-east-1: Route 53 logs queries to no other region. Where the system's home is another one, the zone's
+id goes into the configuration, because exports stay in their region.
+"""
 
 import json
 
 from awacs import logs as log_actions
 from awacs.aws import Allow, ArnLike, Condition, PolicyDocument, Principal, Statement, StringEquals
-from troposphere import Equals, If, Join, NoValue, Output, Ref, Sub, Tags, Template, logs, route53
+from troposphere import Join, Output, Sub, Tags, Template, logs, route53
 
 from templates import policies
 from templates.config import Settings
@@ -14,16 +18,11 @@ from templates.lifetime import keep
 from templates.links import Link
 
 HOSTED_ZONE_ID = Link("Zone", "HostedZoneId", "Zone that holds the records of the domain.")
-# Route 53 logs to this region only, wherever the zone's stack is.
-# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/query-logs.html
-_LOG_REGION = "us-east-1"
-_LOGGED = "QueriesAreLogged"
 
 
 def render(settings: Settings) -> Template:
     template = Template(Description="Payments: hosted zone of the domain")
     template.set_version()
-    template.add_condition(_LOGGED, Equals(Ref("AWS::Region"), _LOG_REGION))
     group, policy = _add_query_logs(template, settings)
     zone = route53.HostedZone(
         "HostedZone",
@@ -34,9 +33,7 @@ def render(settings: Settings) -> Template:
         # Records can be changed an hour after us-east-1 was lost. No recovery waits for that: health checks
         # move clients without any change.
         HostedZoneFeatures=route53.HostedZoneFeatures(EnableAcceleratedRecovery=True),
-        QueryLoggingConfig=If(
-            _LOGGED, route53.QueryLoggingConfigProperty(CloudWatchLogsLogGroupArn=_arn(group)), NoValue
-        ),
+        QueryLoggingConfig=route53.QueryLoggingConfigProperty(CloudWatchLogsLogGroupArn=_arn(group)),
         HostedZoneTags=Tags(Service=settings.service, Environment=settings.environment),
         # Route 53 tries whether it may write before it takes the group.
         DependsOn=[policy],
@@ -68,7 +65,6 @@ def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGro
             regions=(),
             log_groups=(name,),
             disposable=disposable,
-            condition=_LOGGED,
         ),
     )
     group = logs.LogGroup(
@@ -76,7 +72,6 @@ def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGro
         LogGroupName=name,
         KmsKeyId=key.get_att("Arn"),
         RetentionInDays=LOG_RETENTION_DAYS,
-        Condition=_LOGGED,
     )
     template.add_resource(keep(group, disposable=disposable))
     # CloudWatch Logs wants this policy as text.
@@ -98,7 +93,6 @@ def _add_query_logs(template: Template, settings: Settings) -> tuple[logs.LogGro
             "QueryLogPolicy",
             PolicyName=names.shared("queries"),
             PolicyDocument=Sub(_text(policies.document(statement)), Group=_arn(group)),
-            Condition=_LOGGED,
         )
     )
     return group, policy

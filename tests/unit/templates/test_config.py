@@ -512,6 +512,16 @@ def test_a_note_before_the_runtime_loses_support(tmp_path: Path) -> None:
     )
 
 
+def test_a_note_when_the_zone_s_id_cannot_be_read(tmp_path: Path) -> None:
+    text = RIGHT.replace("14.6", "17.7").replace("python3.11", "python3.13")
+    for old, new in (("us-east-1", "eu-west-1"), ("us-east-2", "eu-west-3"), ("us-west-2", "eu-central-1")):
+        text = text.replace(old, new)
+    (note,) = read(tmp_path, text).notes(date(2026, 11, 22))
+    assert note.startswith("dns.hosted_zone_id is not set: deploy `zone` to us-east-1")
+    known = text.replace("[objectives]", 'hosted_zone_id = "Z1"\n[objectives]')
+    assert read(tmp_path, known).notes(date(2026, 11, 22)) == ()
+
+
 def test_support_is_known_for_everything_that_can_be_chosen() -> None:
     assert {version.split(".")[0] for version in ENGINE_VERSIONS} == set(ENGINE_SUPPORT_ENDS)
     assert set(RUNTIMES.split(", or")[0].split(", ")) == set(RUNTIME_SUPPORT_ENDS)
