@@ -42,7 +42,7 @@ Block = Annotated[
 ]
 NatGateways = Annotated[
     str,
-    Meta(pattern=r"^(per-zone|single)\Z", description="per-zone (one in each) or single (one for all three)"),
+    Meta(pattern=r"^(per-zone|single)\Z", description="per-zone (one in each) or single (one for all)"),
 ]
 EngineVersion = Annotated[
     str,
@@ -194,8 +194,8 @@ class Settings(Struct, frozen=True):
     def _zone_notes(self) -> Iterator[str]:
         if self.regions.primary != ZONE_REGION and self.dns.hosted_zone_id is None:
             yield (
-                f"dns.hosted_zone_id is not set: deploy `zone` to {ZONE_REGION} and set it to that stack's output,"
-                f" because what {ZONE_REGION} exports cannot be read in {self.regions.primary}"
+                f"dns.hosted_zone_id is not set: deploy `zone` to {ZONE_REGION} and set it to what that stack"
+                f" puts out, because its exports cannot be read in {self.regions.primary}"
             )
 
 

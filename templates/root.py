@@ -8,6 +8,7 @@ from troposphere import AWSObject, Output, Parameter, Template, awslambda
 
 from templates import foundation, service, zone
 from templates.alarms import names_in
+from templates.audit import add_trail
 from templates.config import Settings
 from templates.credentials import add_credentials
 from templates.custom import ControlRecord, PublishedCode, StackSetOutputs, StackSetRoles
@@ -41,7 +42,7 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         template,
         settings,
         roles,
-        StackSetPlan("foundation", "Network, key and code bucket of each region", primary_first, {}),
+        StackSetPlan("foundation", "Network, key and receiving buckets of each region", primary_first, {}),
         after=[ready],
     )
     outputs = template.add_resource(_foundation_outputs(settings, function, foundations, regional))
@@ -74,9 +75,11 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         settings,
         roles,
         # The first cluster founds the global database.
-        StackSetPlan("data", "Database of each region", primary_first, {}),
+        StackSetPlan("data", "Database, backups and transaction log of each region", primary_first, {}),
         after=[global_cluster, *secrets.values()],
     )
+    if settings.audit.trail:
+        _add_audit(template, settings, outputs)
     hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
     add_stack_set(
         template,
@@ -106,6 +109,14 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             "DirectoryTableName": ("Merchants and accounts.", tables["directory"].ref()),
             "SessionsTableName": ("Session tokens of merchants.", tables["sessions"].ref()),
             "MasterSecretArn": ("Break-glass credentials of the database.", secrets["master"].ref()),
+            "MigratorSecretArn": (
+                "Credentials that releases change the ledger's schema with.",
+                secrets["migrator"].ref(),
+            ),
+            "ApplicationSecretArn": (
+                "Credentials that payments are posted with.",
+                secrets["application"].ref(),
+            ),
             "PeeringConnectionId": ("Peering of the two regions' networks.", peering.ref()),
             "RolloutFunctionName": ("Function to look at when a custom resource fails.", function.ref()),
             "StackSetAdministrationRoleArn": (
@@ -115,6 +126,24 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         },
     )
     return template
+
+
+def _add_audit(template: Template, settings: Settings, outputs: StackSetOutputs) -> None:
+    trail = add_trail(template, settings, after=[outputs])
+    template.add_output(
+        Output(
+            "AuditTrailArn",
+            Description="Who did what in this account, in every region.",
+            Value=trail.get_att("Arn"),
+        )
+    )
+    template.add_output(
+        Output(
+            "AuditBucketName",
+            Description="Where the audit trail's files are, for as long as nobody may delete them.",
+            Value=trail.S3BucketName,
+        )
+    )
 
 
 def _service_region_order(settings: Settings) -> Parameter:
@@ -183,5 +212,17 @@ def _add_outputs(template: Template, settings: Settings, values: Mapping[str, tu
         "SecondaryUrl": ("The secondary region's API, active or not.", names.host("secondary")),
     }
     described = {title: (text, f"https://{host}") for title, (text, host) in hosts.items()} | dict(values)
+    places: tuple[Place, ...] = ("primary", "secondary")
+    for place in places:
+        described |= {
+            f"{place.capitalize()}TransactionsBucketName": (
+                f"The {place} region's transaction log; the other region holds a copy.",
+                names.bucket("transactions", place),
+            ),
+            f"{place.capitalize()}BackupVaultName": (
+                f"The {place} region's backups of the ledger, and copies of the other's.",
+                names.regional("ledger", place),
+            ),
+        }
     for title, (description, value) in described.items():
         template.add_output(Output(title, Description=description, Value=value))

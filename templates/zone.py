@@ -1,7 +1,7 @@
 """The hosted zone: deployed once, before everything else, and delegated before a certificate waits for it.
 
-Always to us-east-1: Route 53 logs queries to no other region. Where the system's home is another one, the zone's
-id goes into the configuration, because exports stay in their region.
+Always to us-east-1: Route 53 logs queries to no other region. Where the system's home is another one, the
+zone's id goes into the configuration, because exports stay in their region.
 """
 
 import json

@@ -211,17 +211,17 @@ def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
         (
             'nat_gateways = "per-zone"',
             "nat_gateways = 1",
-            "network.nat_gateways: found 1; allowed: per-zone (one in each) or single (one for all three)",
+            "network.nat_gateways: found 1; allowed: per-zone (one in each) or single (one for all)",
         ),
         (
             'nat_gateways = "per-zone"',
             'nat_gateways = "none"',
-            'network.nat_gateways: found "none"; allowed: per-zone (one in each) or single (one for all three)',
+            'network.nat_gateways: found "none"; allowed: per-zone (one in each) or single (one for all)',
         ),
         (
             'nat_gateways = "per-zone"\n',
             "",
-            "network.nat_gateways: found nothing; allowed: per-zone (one in each) or single (one for all three)",
+            "network.nat_gateways: found nothing; allowed: per-zone (one in each) or single (one for all)",
         ),
         (
             'engine_version = "14.6"',
