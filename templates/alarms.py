@@ -10,6 +10,7 @@ from templates.api import OPERATIONS
 from templates.config import Settings
 from templates.functions import FunctionPlan
 from templates.monitoring import (
+    ALWAYS_IGNORED,
     NOT_MEASURED_HERE,
     NOTHING_HAPPENED,
     SILENCE_IS_TROUBLE,
@@ -210,7 +211,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
             watches=metrics.throttled(table, plan),
             limit=0,
             minutes=2,
-            missing=NOTHING_HAPPENED,
+            missing=ALWAYS_IGNORED,
         )
         if not plan.strong:
             yield AlarmPlan(
@@ -221,7 +222,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
                 watches=metrics.replication_latency(table, lookup("PeerRegion")),
                 limit=10_000,
                 minutes=5,
-                missing=NOTHING_HAPPENED,
+                missing=ALWAYS_IGNORED,
             )
     yield AlarmPlan(
         title="JournalLatency",
@@ -230,7 +231,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
         watches=metrics.put_latency(settings.names.shared("journal")),
         limit=1000,
         minutes=5,
-        missing=NOTHING_HAPPENED,
+        missing=ALWAYS_IGNORED,
     )
 
 

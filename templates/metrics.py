@@ -30,7 +30,11 @@ def cluster(identifier: Value, metric: str, statistic: str) -> Metric:
 
 
 def throttled(table: str, plan: TablePlan) -> Calculation:
-    """Requests DynamoDB turned away, of the table and of its index, which counts for itself."""
+    """Requests DynamoDB turned away, of the table and of its index, which counts for itself.
+
+    Zero where nothing was: an alarm on DynamoDB's metrics takes no datapoint for no change.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    """
     counted: list[dict[str, Value]] = [{"TableName": table}]
     if plan.work_list:
         counted.append({"TableName": table, "GlobalSecondaryIndexName": OPEN_INDEX})

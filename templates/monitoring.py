@@ -16,6 +16,9 @@ PERIOD_SECONDS = 60
 NOTHING_HAPPENED = "notBreaching"
 # Reported in one of the two regions only, depending on which part the region plays now.
 NOT_MEASURED_HERE = "notBreaching"
+# CloudWatch does so with every alarm on DynamoDB's metrics, whatever it is told:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+ALWAYS_IGNORED = "ignore"
 # Reported every minute by whatever is alive; unknown is never taken for fine.
 SILENCE_IS_TROUBLE = "breaching"
 
@@ -54,8 +57,10 @@ class AlarmPlan:
 
 
 def total(metrics: list[Metric]) -> Calculation:
+    """What was not counted was nothing."""
     named = {f"m{number}": metric for number, metric in enumerate(metrics)}
-    return Calculation(f"SUM([{', '.join(named)}])", named)
+    filled = ", ".join(f"FILL({name}, 0)" for name in named)
+    return Calculation(f"SUM([{filled}])", named)
 
 
 def percentage(part: list[Metric], whole: list[Metric]) -> Calculation:

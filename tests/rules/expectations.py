@@ -1,6 +1,15 @@
 """What the laws let pass, each with its reason: resources nothing refers to, and wildcards."""
 
 _ZONES = "ABC"
+_FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
+_ALARMS = (
+    *("FailedRequests", "SlowPayments", "Health"),
+    *(f"{function}Function{what}" for function in ("Api", "Migrate") for what in _FUNCTION_ALARMS),
+    *("LedgerCapacity", "LedgerConnections", "LedgerLag", "LedgerProcessor", "LedgerUnreachable"),
+    *("LogBytes", "LogFailures", "LogLatency", "LogOperations"),
+    *(f"{table}Throttles" for table in ("Control", "Directory", "Journal", "Sessions")),
+    *("JournalLatency", "SessionsLag", "NatPorts"),
+)
 
 LEAVES: dict[str, dict[str, str]] = {
     "zone": {},
@@ -22,6 +31,11 @@ LEAVES: dict[str, dict[str, str]] = {
         "DatabaseFromPeer": "lets the database hear the other region's functions",
     },
     "service": {
+        **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS},
+        "AlertTopicPolicy": "lets alarms publish, and nobody else",
+        "Subscriptionb69f14b8": "tells the operators",
+        "FirewallAssociation": "puts the firewall before the API",
+        "FirewallLogging": "keeps what the firewall decided",
         "ApiMayInvoke": "lets the API call its function",
         "FailoverRecord": "leads clients to the active region",
         "RegionalRecord": "leads to this region, and the health check to the primary",
@@ -30,6 +44,7 @@ LEAVES: dict[str, dict[str, str]] = {
         **{f"PeeringRoute{zone}": "the way to the other region's network" for zone in _ZONES},
     },
     "root": {
+        "Dashboard": "operators look at it",
         "RolloutKeyAlias": "operators find the key by it",
         "ServiceStackSet": "the last step of the rollout",
     },

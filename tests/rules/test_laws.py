@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules import laws
+from tests.rules import laws, operating_laws
 from tests.rules.expectations import WILDCARDS
 from tests.rules.laws import LAWS, Law
 from tests.rules.reading import statements
@@ -55,6 +55,12 @@ FAULTS: dict[Law, tuple[str, str, str, object]] = {
     ),
     laws.imports_are_published: ("data", "Cluster", "KmsKeyId", {"Fn::ImportValue": "payments-prod-Key"}),
     laws.root_rolls_out_in_order: ("root", "ServiceStackSet", "Parameters", []),
+    operating_laws.alarms_reach_somebody: ("service", "LedgerLagAlarm", "AlarmActions", ["arn:aws:sns:"]),
+    operating_laws.topics_take_alarms_only: ("service", "AlertTopic", "KmsMasterKeyId", "alias/aws/sns"),
+    operating_laws.apis_are_guarded_and_logged: ("service", "Stage", "MethodSettings", []),
+    operating_laws.firewalls_log: ("service", "FirewallLogging", "RedactedFields", []),
+    operating_laws.stages_keep_their_own_log: ("service", "ExecutionLogs", "LogGroupName", "/aws/apigateway"),
+    operating_laws.keys_serve_who_publishes: ("foundation", "DataKey", "KeyPolicy", {}),
 }
 
 

@@ -69,6 +69,7 @@ def test_others_find_what_they_need(network: dict[str, Any]) -> None:
     assert {output["Export"]["Name"] for output in network["Outputs"].values()} == {
         "payments-prod-Network-VpcId",
         "payments-prod-Network-PrivateSubnetIds",
+        "payments-prod-Network-NatGatewayIds",
         "payments-prod-Network-PrivateRouteTableA",
         "payments-prod-Network-PrivateRouteTableB",
         "payments-prod-Network-PrivateRouteTableC",
