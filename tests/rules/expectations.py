@@ -1,4 +1,4 @@
-"""What the laws let pass, each with its reason: resources nothing refers to, and wildcards."""
+"""What the laws let pass, each with its reason: what nothing refers to, what is kept, what reaches across."""
 
 _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
@@ -12,9 +12,13 @@ _ALARMS = (
 )
 
 LEAVES: dict[str, dict[str, str]] = {
-    "zone": {},
+    "zone": {"QueryLogKeyAlias": "operators find the key by it"},
     "foundation": {
+        "AccessLogBucketPolicy": "refuses whoever comes without TLS, and lets S3 deliver access logs",
+        "ApiAccount": "API Gateway can log by it",
         "CodeBucketPolicy": "refuses whoever comes without TLS",
+        "FlowLog": "tells who talked to whom",
+        "ReceivedBucketPolicy": "refuses whoever comes without TLS, and who is not the other region's sender",
         "DataKeyAlias": "tables, secrets and their replicas name the key by it",
         "DynamoDbEndpoint": "tables are reached without NAT",
         "S3Endpoint": "buckets are reached without NAT",
@@ -24,7 +28,9 @@ LEAVES: dict[str, dict[str, str]] = {
         **{f"PublicRoutes{zone}": "gives the public subnet its routes" for zone in _ZONES},
     },
     "data": {
-        "Instance1": "without an instance a cluster answers nobody",
+        "BackupSelection": "gives the backup plan its cluster",
+        "Instance2": "takes over from the first one",
+        "TransactionsBucketPolicy": "refuses whoever comes without TLS",
         "ApplicationToDatabase": "lets functions call the database",
         "ApplicationToPeer": "lets functions call the other region's database",
         "DatabaseFromApplication": "lets the database hear functions",
@@ -50,22 +56,51 @@ LEAVES: dict[str, dict[str, str]] = {
     },
 }
 
+OPTIONAL_LEAVES: dict[str, dict[str, str]] = {"root": {"AuditKeyAlias": "operators find the key by it"}}
+"""Of what can be switched off."""
+
+KEPT: dict[str, str] = {
+    "ApiAccount": "a setting of the account, which other APIs may use",
+    "ApiLogRole": "named by that setting",
+}
+
+REACHES: dict[str, dict[str, str]] = {
+    "foundation": {"ReceivedBucketPolicy": "names the role that the other region sends its log by"},
+    "data": {
+        "BackupPlan": "copies backups to the other region's vault",
+        "BackupRole": "may do so",
+        "ReplicationRole": "may send the log to the other region's bucket",
+        "TransactionsBucket": "sends the log there",
+    },
+    "service": {},
+}
+"""Copies that are sent. Nothing waits for what they name: without the other region they are sent later."""
+
 WILDCARDS: dict[str, str] = {
     "AdministerKey": "in a key policy * is the key itself; the actions neither encrypt nor decrypt",
     "AnswerCloudFormation": "object keys in CloudFormation's own bucket; only addresses that were signed",
     "AttachToNetwork": "Describe knows no resources, and a network interface has no name before it exists",
     "EncryptAlarms": "in a key policy * is the key itself; only for alarms of this account",
+    "DeliverAccessLogs": "whatever S3 calls its logs; bound to our buckets",
+    "DeliverTrail": "whatever CloudTrail calls its files; bound to our trail",
+    "EncryptReplicas": "the key is told by its alias, which IAM takes as a condition only",
+    "EncryptTrail": "in a key policy * is the key itself; bound to our trail",
+    "DescribeToTrail": "in a key policy * is the key itself; bound to our trail",
     "EncryptLogs": "in a key policy * is the key itself; bound to our log groups",
+    "FillVaults": "AWS Backup names its snapshots itself; bound to our vaults and to what it made",
+    "FindResources": "the tagging API knows no resources",
     "FindInstances": "StackSets end their ids in a random suffix",
     "GrantToServices": "in a key policy * is the key itself; only grants to AWS services",
+    "KeepPeerKey": "the key is told by its alias, which IAM takes as a condition only",
     "MakeAlarms": "whatever an alarm of ours needs, on our names only",
+    "MakeBackups": "whatever a vault of ours needs, on our names only; a plan's id is AWS Backup's",
     "MakeBuckets": "whatever a bucket of ours needs, on our buckets only",
     "MakeDatabases": "whatever a database of ours needs, on our names only",
     "MakeFirewalls": "whatever an ACL of ours needs; a stage's id is API Gateway's, rule groups are AWS's",
     "MakeFunctions": "whatever a function of ours needs, on our names only",
     "MakeLogGroups": "whatever a log group of ours needs, on our names only",
     "MakeRecords": "the zone may be known to another stack only; health checks have no names",
-    "MakeServiceLinkedRoles": "AWS names these roles; bound to two services",
+    "MakeServiceLinkedRoles": "AWS names these roles; bound to three services",
     "MakeStacks": "StackSets ends the stacks' names in an id of its own",
     "MakeTopics": "whatever a topic of ours needs, on our names only",
     "MakeUnnamed": "cannot be named before it exists; bound to the two regions",
@@ -73,7 +108,12 @@ WILDCARDS: dict[str, str] = {
     "ReachOwnBuckets": "caller and bucket are of this account",
     "ReachOwnTables": "IAM decides; this only keeps other accounts out",
     "ReadOutputs": "StackSets ends the stacks' names in an id of its own",
+    "ReadVersions": "every object of the transaction log",
     "ReadTemplates": "StackSets copies templates into a bucket whose name it does not tell",
+    "TakeSnapshots": "AWS Backup names its snapshots itself, all with the same beginning",
+    "WriteApiLogs": "API Gateway takes no role that may do less; it serves every API of the account",
+    "WriteMetrics": "RDS names a stream by each instance",
+    "WriteReplicas": "every object of the transaction log",
     "SendTraces": "X-Ray knows no resources",
     "UseKeyForControlRecord": "the key is told by its alias, which IAM takes as a condition only",
     "UsePrimaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",

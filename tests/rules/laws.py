@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from tests.rules import operating_laws
-from tests.rules.expectations import LEAVES, WILDCARDS
+from tests.rules import keeping_laws, operating_laws
+from tests.rules.expectations import KEPT, LEAVES, OPTIONAL_LEAVES, REACHES, WILDCARDS
 from tests.rules.reading import in_region, listed, of_type, references, statements, strings, walk
 from tests.rules.variants import REGIONAL, Template, Variant
 
@@ -18,6 +18,7 @@ class Law(Protocol):
 
 STATEFUL = frozenset(
     {
+        "AWS::Backup::BackupVault",
         "AWS::DynamoDB::GlobalTable",
         "AWS::KMS::Key",
         "AWS::Logs::LogGroup",
@@ -32,13 +33,16 @@ STATEFUL = frozenset(
 # Where AWS lets us choose the name: the property that holds it, and what stands before and after our rule.
 NAMES = {
     "AWS::ApiGateway::RestApi": ("Name", "{}"),
+    "AWS::Backup::BackupVault": ("BackupVaultName", "{}"),
     "AWS::CloudFormation::StackSet": ("StackSetName", "{}"),
+    "AWS::CloudTrail::Trail": ("TrailName", "{}"),
     "AWS::CloudWatch::Alarm": ("AlarmName", "{}"),
     "AWS::CloudWatch::Dashboard": ("DashboardName", "{}"),
     "AWS::DynamoDB::GlobalTable": ("TableName", "{}"),
     "AWS::IAM::Role": ("RoleName", "{}"),
     "AWS::KMS::Alias": ("AliasName", "alias/{}"),
     "AWS::Lambda::Function": ("FunctionName", "{}"),
+    "AWS::Logs::ResourcePolicy": ("PolicyName", "{}"),
     "AWS::RDS::DBCluster": ("DBClusterIdentifier", "{}"),
     "AWS::RDS::DBClusterParameterGroup": ("DBClusterParameterGroupName", "{}"),
     "AWS::RDS::DBInstance": ("DBInstanceIdentifier", "{}"),
@@ -56,6 +60,9 @@ def everything_is_encrypted_with_our_keys(name: str, template: Template, variant
     for title, bucket in of_type(template, "AWS::S3::Bucket"):
         for rule in bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [{}]):
             chosen = rule.get("ServerSideEncryptionByDefault", {})
+            # Log delivery takes no other.
+            if title == "AccessLogBucket" and chosen == {"SSEAlgorithm": "AES256"}:
+                continue
             if chosen.get("SSEAlgorithm") != "aws:kms" or "KMSMasterKeyID" not in chosen:
                 yield f"{title} is not encrypted with our key"
     for kind, properties in {
@@ -120,7 +127,8 @@ def what_cannot_be_made_again_is_kept(name: str, template: Template, variant: Va
     expected = ("Delete", "Delete") if disposable else ("RetainExceptOnCreate", "Retain")
     for title, resource in template["Resources"].items():
         found = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
-        if found != (expected if resource["Type"] in STATEFUL else (None, None)):
+        kept = resource["Type"] in STATEFUL or title in KEPT
+        if found != (expected if kept else (None, None)):
             yield f"{title} has DeletionPolicy and UpdateReplacePolicy {found}"
         properties = resource.get("Properties", {})
         replicas = properties.get("Replicas", [])
@@ -236,14 +244,14 @@ def every_reference_has_its_resource(name: str, template: Template, variant: Var
 
 def every_resource_has_a_reader(name: str, template: Template, variant: Variant) -> Iterator[str]:
     """Or is on the list of those that work by being there; what is on the list is there."""
-    expected = LEAVES[name]
+    expected = LEAVES[name] | (OPTIONAL_LEAVES.get(name, {}) if variant.settings.audit.trail else {})
     unread = template["Resources"].keys() - set(references([template["Resources"], template["Outputs"]]))
     yield from (f"{title} is read by nothing and not expected" for title in sorted(unread - expected.keys()))
     yield from (f"{title} is missing: {expected[title]}" for title in sorted(expected.keys() - unread))
 
 
 def regions_do_not_reach_into_each_other(name: str, template: Template, variant: Variant) -> Iterator[str]:
-    """A regional template never names a resource of the other region; it may name a service there."""
+    """A regional template names nothing of the other region but where it sends copies, for a reason."""
     if name not in REGIONAL:
         return
     regions = variant.settings.regions
@@ -255,7 +263,8 @@ def regions_do_not_reach_into_each_other(name: str, template: Template, variant:
         for path, value in strings(in_region(template, region)):
             if "Dimensions" in path:  # how S3 calls a measurement it reports in this region
                 continue
-            if re.search(rf"(^|-|/){place}[.-]|:{other}:", value) and not value.startswith("--"):
+            named = re.search(rf"(^|-|/){place}[.-]|:{other}:", value) and not value.startswith("--")
+            if named and path[1] not in REACHES[name]:
                 yield f"{'.'.join(path)} names {value} in {region}"
 
 
@@ -284,6 +293,7 @@ def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> 
         "RolesReady": ["AdministrationRole", "ExecutionRole", "RolloutFunction"],
         "FoundationStackSet": ["RolesReady"],
         "FoundationOutputs": ["FoundationStackSet"],
+        **({"AuditTrail": ["FoundationOutputs", "AuditBucket"]} if variant.settings.audit.trail else {}),
         "Code": ["FoundationOutputs"],
         **{title: ["FoundationOutputs"] for title in (*tables, *secrets)},
         "FirstControlRecord": ["ControlTable"],
@@ -322,5 +332,6 @@ LAWS: tuple[Law, ...] = (
     regions_do_not_reach_into_each_other,
     imports_are_published,
     root_rolls_out_in_order,
+    *keeping_laws.LAWS,
     *operating_laws.LAWS,
 )
