@@ -18,6 +18,7 @@ from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
     "alarms",
+    "backup",
     "conditions",
     "deletion",
     "dynamodb",
@@ -30,6 +31,7 @@ MODULES = (
     "notifications",
     "peering",
     "rds",
+    "rest_apis",
     "route53",
     "s3",
     "secrets",

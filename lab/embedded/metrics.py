@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.services import cloudwatch, cloudwatch_logs
+from ministack.services import cloudwatch, cloudwatch_logs, lambda_svc
 
 from lab.embedded.handlers import Handlers, Properties
 
@@ -21,6 +21,9 @@ _DECIMALS = 1  # of milliseconds
 
 def register(_: Handlers) -> None:
     cloudwatch.record_metric = record
+    lambda_svc._emit_lambda_metrics = lambda *_, **__: None
+    lambda_svc._execute_function_dispatch = _counting_runs(lambda_svc._execute_function_dispatch)
+    lambda_svc._acquire_execution_slot = _counting_refusals(lambda_svc._acquire_execution_slot)
     cloudwatch_logs._append_log_events = _extracting(cloudwatch_logs._append_log_events)
 
 
@@ -45,6 +48,38 @@ def record(
             point["Count"] = point.get("Count", 1.0) + 1.0
             return
     points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": own, "Count": 1.0})
+
+
+def _counting_runs(inherited: Callable[..., Properties]) -> Callable[..., Properties]:
+    """Every run of a function, whoever asked for it; a run that did not fail is a datapoint 0 of `Errors`.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    """
+
+    def execute(function: Properties, config: Properties, *rest: Any) -> Properties:
+        began = time.monotonic()
+        result = inherited(function, config, *rest)
+        dimensions = {"FunctionName": str(config["FunctionName"])}
+        record("AWS/Lambda", "Invocations", 1, "Count", dimensions)
+        record("AWS/Lambda", "Errors", bool(result.get("error")), "Count", dimensions)
+        record("AWS/Lambda", "Throttles", 0, "Count", dimensions)
+        record("AWS/Lambda", "Duration", (time.monotonic() - began) * 1000, "Milliseconds", dimensions)
+        return result
+
+    return execute
+
+
+def _counting_refusals(inherited: Callable[..., Any]) -> Callable[..., Any]:
+    """What is throttled counts neither as an invocation nor as an error."""
+
+    def acquire(function: Properties, config: Properties) -> Any:
+        slot, limit = inherited(function, config)
+        if slot is None:
+            dimensions = {"FunctionName": str(config["FunctionName"])}
+            record("AWS/Lambda", "Throttles", 1, "Count", dimensions)
+        return slot, limit
+
+    return acquire
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services import apigateway_v1, cloudwatch_logs
 
-from lab.embedded import deliveries, metrics, stages, waf
+from lab.embedded import deliveries, metrics, rest_apis, stages, waf
 from lab.embedded.handlers import Handlers, Properties
 from lab.embedded.waf_rules import Verdict, WebRequest
 
@@ -77,16 +77,18 @@ async def handle(
     }
     web = _web_request(method, path, headers or {}, body or b"", query or {})
     exchange = Exchange(api, stage, method, path, web, request)
-    token = _current.set(exchange)
+    deployed = str((request["stage"] or {}).get("deploymentId", ""))
+    token, serving = _current.set(exchange), rest_apis.serving.set((api, deployed))
     try:
         response = await _answer(exchange, (api, stage, method, path, headers, body, query, *owner))
     finally:
         _current.reset(token)
+        rest_apis.serving.reset(serving)
     status, answered, content = response
     exchange.status, exchange.length, exchange.ended = status, len(content), time.time()
     names = {name.lower() for name in answered}
     if "x-amzn-requestid" not in names:
-        answered["x-amzn-RequestId"] = request["request_id"]
+        answered["x-amzn-requestid"] = request["request_id"]
     if request["stage"] is not None:
         if request["stage"].get("tracingEnabled") and _XRAY.lower() not in names:
             answered[_XRAY] = exchange.trace

@@ -39,6 +39,7 @@ def register(handlers: Handlers) -> None:
     acl["delete"] = _unused(acl["delete"])
     handlers["AWS::WAFv2::WebACLAssociation"] = {"create": associate, "delete": dissociate}
     waf._associate_web_acl = _with_existing_stage
+    waf._delete_web_acl = _not_in_use(waf._delete_web_acl)
 
 
 # --- resources --------------------------------------------------------------------------------------------
@@ -91,6 +92,16 @@ def _unused(inherited: Callable[..., None]) -> Callable[..., None]:
                 raise ResourceError(f"{_IN_USE} (WAFAssociatedItemException)")
             waf_logs.forget(acl["ARN"])
         inherited(physical_id, properties)
+
+    return delete
+
+
+def _not_in_use(inherited: Callable[[Properties], Response]) -> Callable[[Properties], Response]:
+    def delete(request: Properties) -> Response:
+        acl = waf._web_acls.get(request.get("Id", ""))
+        if acl is not None and acl["ARN"] in set(waf._associations.values()):
+            return refusal("WAFAssociatedItemException", _IN_USE)
+        return inherited(request)
 
     return delete
 
