@@ -102,14 +102,14 @@ def require_log_group(arn: str) -> None:
                 "The specified CloudWatch Logs log group doesn't exist. (NoSuchCloudWatchLogsLogGroup)"
             )
         policies = [one["policyDocument"] for one in cloudwatch_logs._resource_policies.values()]
+    context = {
+        "aws:sourceaccount": get_account_id(),
+        "aws:sourcearn": "arn:aws:route53:::hostedzone/ZUNKNOWN",  # it has no id yet
+    }
     for action in _ACTIONS:
         # Route 53 writes streams of the group: the policy has to reach them.
-        admitted = any(
-            service_roles.admits(
-                policy, _SERVICE, action, f"{arn}:log-stream:any", {"aws:sourceaccount": get_account_id()}
-            )
-            for policy in policies
-        )
+        streams = f"{arn}:log-stream:any"
+        admitted = any(service_roles.admits(one, _SERVICE, action, streams, context) for one in policies)
         if not admitted:
             raise ResourceError(
                 "The CloudWatch Logs resource policy that you're using for this log group doesn't grant "
