@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 import psutil
 
@@ -26,11 +27,21 @@ class PortTakenError(Exception):
 def region_addresses(count: int) -> tuple[str, ...]:
     """One loopback address per region where the host has all of 127/8 (Linux), else 127.0.0.1 for each."""
     wanted = PER_REGION[:count]
-    return wanted if all(can_bind((address, 0)) for address in wanted) else (LOOPBACK,) * count
+    needed = (*wanted, *map(reader_address, wanted))
+    return wanted if all(can_bind((address, 0)) for address in needed) else (LOOPBACK,) * count
+
+
+def reader_address(address: str) -> str:
+    """Where the readers of the database at this address are served: Aurora's two host names share one port.
+
+    A host with one IPv4 loopback address (macOS) still has IPv6's.
+    """
+    return "::1" if address == LOOPBACK else str(ip_address(address) + 1)
 
 
 def can_bind(endpoint: Endpoint) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in endpoint[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
         )  # as the servers do: TIME_WAIT is no holder

@@ -14,6 +14,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from failover.errors import Unavailable
 from lab import environment, lifecycle, seed, status
 from lab.addresses import PortTakenError
 from lab.control import ControlError
@@ -88,7 +89,7 @@ def show_status(directory: Path, as_json: bool) -> None:
     with _explained():
         try:
             seed.ensure_demo_merchant(plan, plan.directory_table)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, Unavailable) as error:
             click.echo(f"lab: no demonstration merchant: {error}", err=True)
         described = status.describe(plan)
     if as_json:

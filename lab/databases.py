@@ -18,7 +18,7 @@ import psycopg
 
 from lab.plan import LabPlan, RegionPlan
 from lab.postgres import Installation, Master, Server, destroy, install
-from lab.postgres_endpoint import PostgresEndpoint
+from lab.postgres_endpoint import ClusterEndpoints
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
 
 _START_DEADLINE = 30.0  # seconds; a replica first replays what the base backup brought along
@@ -35,12 +35,13 @@ class Running:
     process: asyncio.subprocess.Process
     source: str | None  # region it streams from
     parameters: frozenset[str] = frozenset()  # set on top of the lab's own settings
+    instances: int = 0  # an Aurora cluster without one is storage: nothing answers for it
 
 
 class Databases:
     """Starts servers from the supervisor's main thread, so that they end with it; one change at a time."""
 
-    def __init__(self, plan: LabPlan, endpoints: Mapping[str, PostgresEndpoint], registry: Registry) -> None:
+    def __init__(self, plan: LabPlan, endpoints: Mapping[str, ClusterEndpoints], registry: Registry) -> None:
         self._registry = registry
         self._plan = plan
         self._endpoints = endpoints
@@ -59,7 +60,8 @@ class Databases:
             "exists": running is not None,
             "pid": running.process.pid if running else None,
             "streams_from": running.source if running else None,
-            "endpoint_open": self._endpoints[region].is_open,
+            "writer_endpoint_open": self._endpoints[region].writer.is_open,
+            "reader_endpoint_open": self._endpoints[region].reader.is_open,
         }
 
     async def found(self, region: str, master: Master) -> None:
@@ -86,8 +88,9 @@ class Databases:
         async with self._change:
             running = self._require(region)
             await asyncio.to_thread(running.server.promote)
-            await self._forget_slot(region, running)
-            running.source = None
+            source, running.source = running.source, None
+            await self._set_endpoints(region, running)
+            await self._forget_slot(region, source)
 
     async def destroy(self, region: str) -> None:
         """Stops the region's server and removes its data; refuses while another region streams from it."""
@@ -112,13 +115,12 @@ class Databases:
         running.parameters = frozenset(applied)
 
     async def set_instances(self, region: str, count: int) -> None:
-        """An Aurora cluster without instances is storage: nothing answers at its endpoint."""
-        endpoint = self._endpoints[region]
-        if count:
-            server = self._require(region).server
-            await endpoint.open(server.address, server.port)
-        else:
-            await endpoint.close()
+        """The last instance may go when there is no cluster any more."""
+        async with self._change:
+            if count or region in self._running:
+                running = self._require(region)
+                running.instances = count
+                await self._set_endpoints(region, running)
 
     async def back_up(self, region: str, name: str) -> int:
         """A base backup that is verified, named by who asked for it; its size in bytes."""
@@ -159,8 +161,16 @@ class Databases:
             return
         await _stop(running)
         self._registry.remove(f"postgres {region}")
-        await self._forget_slot(region, running)
+        await self._forget_slot(region, running.source)
         await asyncio.to_thread(destroy, running.server)
+
+    async def _set_endpoints(self, region: str, running: Running) -> None:
+        """What every change of role or of instances ends with."""
+        endpoints, server = self._endpoints[region], running.server
+        if running.instances:
+            await endpoints.open(server.address, server.port, writes=running.source is None)
+        else:
+            await endpoints.close()
 
     def _require(self, region: str) -> Running:
         try:
@@ -225,10 +235,10 @@ class Databases:
         self._running[region] = running
         self._registry.add(f"postgres {region}", process.pid)
 
-    async def _forget_slot(self, region: str, running: Running) -> None:
-        source = self._running.get(running.source) if running.source else None
-        if source is not None:
-            await asyncio.to_thread(source.server.drop_slot, slot_name(region))
+    async def _forget_slot(self, region: str, source: str | None) -> None:
+        origin = self._running.get(source) if source else None
+        if origin is not None:
+            await asyncio.to_thread(origin.server.drop_slot, slot_name(region))
 
     def _log(self, region: str) -> Path:
         return self._plan.logs / f"postgres-{region}.log"

@@ -21,7 +21,7 @@ def prepare(plan: LabPlan) -> None:
 
 
 def issue_certificates(plan: LabPlan) -> dict[str, ssl.SSLContext]:
-    """One CA for the lab; per region one certificate for its front door and its database endpoint."""
+    """One CA for the lab; per region one certificate for its front door and its database endpoints."""
     now = datetime.now(UTC)
     authority = new_authority(f"{plan.domain} lab CA", now)
     plan.ca_file.write_bytes(authority.pem())
@@ -29,7 +29,8 @@ def issue_certificates(plan: LabPlan) -> dict[str, ssl.SSLContext]:
     for region in plan.data_regions:
         file = plan.runtime_directory / f"{region.name}.pem"
         hosts = (plan.domain, region_host(plan, region.place), "localhost")
-        write_server_certificate(authority, file, hosts=hosts, addresses=(region.address,), now=now)
+        addresses = (region.address, region.reader_address)
+        write_server_certificate(authority, file, hosts=hosts, addresses=addresses, now=now)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(file)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.addresses import LOOPBACK, Endpoint, can_bind, candidate_bases, region_addresses
+from lab.addresses import LOOPBACK, Endpoint, can_bind, candidate_bases, reader_address, region_addresses
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".lab"
 PROFILE = "payments-lab"
@@ -27,10 +27,11 @@ class RegionPlan:
     name: str
     place: str
     address: str
+    reader_address: str  # of the database's reader endpoint only; it has the writer endpoint's port
     proxy_port: int
     front_door_port: int
-    postgres_port: int  # what clients use: the TLS endpoint
-    postgres_server_port: int  # behind it, in the clear, for the endpoint and for replication
+    postgres_port: int  # what clients use: TLS endpoints
+    postgres_server_port: int  # behind them, in the clear, for the endpoints and for replication
 
     @property
     def proxy_url(self) -> str:
@@ -45,11 +46,20 @@ class RegionPlan:
     def holds_data(self) -> bool:
         return self.place != "witness"
 
+    @property
+    def writer_endpoint(self) -> Endpoint:
+        return self.address, self.postgres_port
+
+    @property
+    def reader_endpoint(self) -> Endpoint:
+        return self.reader_address, self.postgres_port
+
     def endpoints(self) -> tuple[Endpoint, ...]:
-        ports = [self.proxy_port]
-        if self.holds_data:
-            ports += [self.front_door_port, self.postgres_port, self.postgres_server_port]
-        return tuple((self.address, port) for port in ports)
+        proxy = (self.address, self.proxy_port)
+        if not self.holds_data:
+            return (proxy,)
+        front_door, server = (self.address, self.front_door_port), (self.address, self.postgres_server_port)
+        return proxy, front_door, self.writer_endpoint, self.reader_endpoint, server
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,7 @@ def _region(name: str, place: str, address: str, base: int) -> RegionPlan:
         name=name,
         place=place,
         address=address,
+        reader_address=reader_address(address),
         proxy_port=base + 1,
         front_door_port=base + 2,
         postgres_port=base + 3,

@@ -1,12 +1,11 @@
-"""The address clients of one region's database use: TLS as on Aurora, then bytes to and from the server."""
+"""The addresses clients of one region's database use: TLS as on Aurora, then bytes to and from the server."""
 
 import asyncio
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-
-from lab.plan import RegionPlan
+from dataclasses import dataclass
 
 # https://www.postgresql.org/docs/16/protocol-message-formats.html
 _CANCEL, _TLS, _GSS = 80877102, 80877103, 80877104
@@ -37,12 +36,10 @@ async def admit_everybody(_client: Peer, _endpoint: Peer) -> str | None:
 
 
 class PostgresEndpoint:
-    """Closed while the cluster has no instance: connections are then refused by the operating system."""
+    """While it is closed, connections are refused by the operating system."""
 
-    def __init__(
-        self, region: RegionPlan, tls: ssl.SSLContext, admission: Admission = admit_everybody
-    ) -> None:
-        self._where = (region.address, region.postgres_port)
+    def __init__(self, where: Peer, tls: ssl.SSLContext, admission: Admission = admit_everybody) -> None:
+        self._where = where
         self._tls = tls
         self._admission = admission
         self._listener: asyncio.Server | None = None
@@ -89,8 +86,10 @@ class PostgresEndpoint:
 
     async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """Until the client's startup message has come over TLS (a cancel request may come in the clear)."""
-        client = writer.get_extra_info("peername")
-        if reason := await self._admission(client, self._where):
+        peer = writer.get_extra_info("peername")
+        if peer is None:
+            raise ConnectionAbortedError("gone before it was looked at")
+        if reason := await self._admission(peer[:2], self._where):  # IPv6 has more to say than where
             raise ConnectionRefusedError(reason)
         encrypted = False
         while True:
@@ -109,16 +108,40 @@ class PostgresEndpoint:
             elif encrypted or code == _CANCEL:
                 return head + rest
             else:
-                raise RefusedError("28000", _no_encryption(client, rest))
+                raise RefusedError("28000", _no_encryption(peer[0], rest))
 
 
-def _no_encryption(client: Peer, startup: bytes) -> str:
+@dataclass(frozen=True, slots=True)
+class ClusterEndpoints:
+    """An Aurora cluster's two: readers are always served, writers only where the server takes writes.
+
+    With one server per region the reader endpoint of a writer leads to the writer, as Aurora's does where
+    there is no other instance. Both are closed while there is no instance at all.
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-global-database-connecting.html
+    """
+
+    writer: PostgresEndpoint
+    reader: PostgresEndpoint
+
+    async def open(self, address: str, port: int, *, writes: bool) -> None:
+        await self.reader.open(address, port)
+        if writes:
+            await self.writer.open(address, port)
+        else:
+            await self.writer.close()
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.reader.close()
+
+
+def _no_encryption(client: str, startup: bytes) -> str:
     """The server's own words for it, with rds.force_ssl = 1."""
     words = startup.rstrip(b"\0").split(b"\0")
     values = dict(zip(words[::2], words[1::2], strict=False))
     user = values.get(b"user", b"").decode(errors="replace")
     database = values.get(b"database", user.encode()).decode(errors="replace")
-    return f'no pg_hba.conf entry for host "{client[0]}", user "{user}", database "{database}", no encryption'
+    return f'no pg_hba.conf entry for host "{client}", user "{user}", database "{database}", no encryption'
 
 
 async def _join(

@@ -2,24 +2,18 @@
 
 import json
 import secrets
-import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import boto3.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from adapters.aws import code
+from adapters.directory import DynamoDirectory
 from lab import environment
 from lab.certificates import write_private
 from lab.plan import LabPlan
-
-# What runs in Lambda imports from `src` as its root, and so does everybody who uses it.
-if (_source := str(Path(__file__).resolve().parents[1] / "src")) not in sys.path:
-    sys.path.insert(0, _source)
-from adapters.aws import code
-from adapters.directory import DynamoDirectory
 from payments.model import Account, Standing
 from payments.model import Merchant as StoredMerchant
 from payments.sessions import secret_hash

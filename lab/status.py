@@ -33,6 +33,9 @@ def describe(plan: LabPlan) -> dict[str, Any]:
 
 
 def _dsn(plan: LabPlan, region: RegionPlan, password: str) -> str:
-    where = f"{region.address}:{region.postgres_port}/{quote(plan.database, safe='')}"
+    """By the reader endpoint: whoever looks into a database need not know which region writes by then."""
+    address, port = region.reader_endpoint
+    host = f"[{address}]" if ":" in address else address
+    where = f"{host}:{port}/{quote(plan.database, safe='')}"
     tls = urlencode({"sslmode": "verify-full", "sslrootcert": str(plan.ca_file)}, quote_via=quote)
     return f"postgresql://{SUPERUSER}:{quote(password, safe='')}@{where}?{tls}"

@@ -28,7 +28,7 @@ from lab.described import Described
 from lab.flows import Flows
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
 from lab.plan import LabPlan, RegionPlan, read_plan
-from lab.postgres_endpoint import PostgresEndpoint
+from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
 from lab.proxy import Proxy, new_session, start_server
 
@@ -83,7 +83,7 @@ class Supervisor:
         flows = stack.enter_context(Flows(plan))
         admission = Admission(plan, Described(plan), flows)
         endpoints = {
-            region.name: PostgresEndpoint(region, tls[region.name], partial(admission.decide, region))
+            region.name: _cluster_endpoints(region, tls[region.name], admission)
             for region in plan.data_regions
         }
         databases = Databases(plan, endpoints, self._registry)
@@ -200,6 +200,14 @@ class Supervisor:
         code = await process.wait()
         self._ended = f"the embedded AWS ended by itself ({code}):\n{last_lines(log)}"
         self._stop.set()
+
+
+def _cluster_endpoints(region: RegionPlan, tls: ssl.SSLContext, admission: Admission) -> ClusterEndpoints:
+    decide = partial(admission.decide, region)
+    return ClusterEndpoints(
+        writer=PostgresEndpoint(region.writer_endpoint, tls, decide),
+        reader=PostgresEndpoint(region.reader_endpoint, tls, decide),
+    )
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:

@@ -6,6 +6,7 @@ part, then does it to PostgreSQL through the lab's supervisor. If that fails, th
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ministack.core.responses import get_region
@@ -33,12 +34,21 @@ class DatabaseControl(Protocol):
     def set_parameters(self, region: str, values: dict[str, str]) -> None: ...
 
 
-class Aurora:
-    """`endpoint` says where the TLS endpoint of a region's cluster is: (address, port)."""
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a region's cluster is: two addresses and, as on AWS, one port."""
 
-    def __init__(self, databases: DatabaseControl, endpoint: Callable[[str], tuple[str, int]]) -> None:
+    writer: str
+    reader: str
+    port: int
+
+
+class Aurora:
+    """`endpoints` says where the TLS endpoints of a region's cluster are."""
+
+    def __init__(self, databases: DatabaseControl, endpoints: Callable[[str], Endpoints]) -> None:
         self._databases = databases
-        self._endpoint = endpoint
+        self._endpoints = endpoints
         self._change = threading.RLock()  # requests run on threads; databases change one at a time
 
     def actions(self) -> dict[str, Action]:
@@ -64,7 +74,7 @@ class Aurora:
                 return response
             identifier = rds._p(parameters, "DBClusterIdentifier")
             cluster: Record = rds._clusters[identifier]
-            self._publish(cluster)
+            self.publish(cluster)
             rds_features.note_cluster(cluster, parameters)
             try:
                 if writer is None:
@@ -88,7 +98,7 @@ class Aurora:
             cluster: Record | None = rds._clusters.get(rds._p(parameters, "DBClusterIdentifier"))
             if response[0] >= 400 or cluster is None:
                 return response
-            self._publish(cluster)
+            self.publish(cluster)
             rds_features.note_cluster(cluster, parameters)
             try:
                 rds_parameters.apply(cluster, self._databases)
@@ -154,11 +164,16 @@ class Aurora:
                 return _failed(error)
         return response
 
-    def _publish(self, cluster: Record) -> None:
-        """Clients get the address of the TLS endpoint; reader and writer endpoint are one server."""
-        address, port = self._endpoint(get_region())
-        shared = {"Address": address, "Port": port, "HostedZoneId": cluster["HostedZoneId"]}
-        cluster.update(Endpoint=address, ReaderEndpoint=address, Port=port, _shared_endpoint=shared)
+    def publish(self, cluster: Record) -> None:
+        """Writes the endpoints into the record, whatever MiniStack would have them be.
+
+        The shared endpoint is what it gives each instance as its own: one that answers in either role.
+        """
+        where = self._endpoints(_region_of(cluster))
+        shared = {"Address": where.reader, "Port": where.port, "HostedZoneId": cluster["HostedZoneId"]}
+        cluster.update(
+            Endpoint=where.writer, ReaderEndpoint=where.reader, Port=where.port, _shared_endpoint=shared
+        )
 
 
 def _refusal(parameters: Parameters, writer: Record | None) -> Response | None:

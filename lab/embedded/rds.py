@@ -11,7 +11,7 @@ from ministack.services.cloudformation import provisioners
 
 from lab.control import Control
 from lab.embedded import rds_features, rds_logs, rds_parameters
-from lab.embedded.aurora import Aurora
+from lab.embedded.aurora import Aurora, Endpoints
 from lab.embedded.handlers import Created, Handler, Handlers, Properties, ResourceError, checked
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
@@ -33,6 +33,7 @@ def register(handlers: Handlers) -> None:
 def install(handlers: Handlers, aurora: Aurora) -> None:
     rds._get_docker = lambda: None  # the lab's own servers stand behind a cluster, never a container
     rds._ACTION_MAP.update(aurora.actions())
+    rds._sync_cluster_endpoints = aurora.publish
     iam_actions.extract_resource_arn = _naming_global_clusters(iam_actions.extract_resource_arn)
     types = Types(aurora)
     handlers[_GLOBAL] = {
@@ -217,12 +218,12 @@ def _cluster_attributes(name: str) -> dict[str, Any]:
     return attributes
 
 
-def _endpoints(plan: LabPlan) -> Callable[[str], tuple[str, int]]:
-    def endpoint(region: str) -> tuple[str, int]:
+def _endpoints(plan: LabPlan) -> Callable[[str], Endpoints]:
+    def endpoints(region: str) -> Endpoints:
         try:
             where = plan.regions[region]
         except KeyError:
             raise ResourceError(f"The lab has no databases in {region}") from None
-        return where.address, where.postgres_port
+        return Endpoints(writer=where.address, reader=where.reader_address, port=where.postgres_port)
 
-    return endpoint
+    return endpoints

@@ -95,10 +95,9 @@ def cluster(name: str, member_of: str, *, instance: bool = True, **properties: o
                 "Engine": "aurora-postgresql",
             },
         }
-    endpoint = {
-        part: {"Value": {"Fn::GetAtt": ["Cluster", f"Endpoint.{part}"]}} for part in ("Address", "Port")
-    }
-    return {"Resources": resources, "Outputs": endpoint}
+    endpoints = {"Address": "Endpoint.Address", "Port": "Endpoint.Port", "Readers": "ReadEndpoint.Address"}
+    outputs = {name: {"Value": {"Fn::GetAtt": ["Cluster", part]}} for name, part in endpoints.items()}
+    return {"Resources": resources, "Outputs": outputs}
 
 
 _CODE = """\

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from lab import status
 from lab.control import Control, ControlError
 from lab.plan import LabPlan
 from tests.integration.lab.conftest import eventually
@@ -52,6 +53,7 @@ def replicated(founded: None, secondary: Region) -> Iterator[None]:
 
 
 def connect(lab: LabPlan, region: str, **options: object) -> psycopg.Connection[Any]:
+    """To the writer endpoint, unless told another host."""
     where = lab.regions[region]
     settings: dict[str, Any] = {
         "host": where.address,
@@ -66,8 +68,18 @@ def connect(lab: LabPlan, region: str, **options: object) -> psycopg.Connection[
     return psycopg.connect(**{**settings, **options})
 
 
+def readers(lab: LabPlan, region: str) -> psycopg.Connection[Any]:
+    return connect(lab, region, host=lab.regions[region].reader_address)
+
+
+def is_replica(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
 def test_what_the_primary_commits_the_secondary_has(lab: LabPlan, replicated: None) -> None:
-    with connect(lab, PRIMARY) as writer, connect(lab, SECONDARY) as reader:
+    with connect(lab, PRIMARY) as writer, readers(lab, SECONDARY) as reader:
         writer.execute("CREATE TABLE posted (id int PRIMARY KEY)")
         writer.execute("INSERT INTO posted VALUES (1)")
         exists = "SELECT to_regclass('posted') IS NOT NULL"
@@ -85,11 +97,65 @@ def test_the_api_describes_the_servers_that_are_there(
     assert writers == {PRIMARY: True, SECONDARY: False}
     for name, region in ((PRIMARY, primary), (SECONDARY, secondary)):
         described = region.rds.describe_db_clusters()["DBClusters"][0]
-        assert (described["Endpoint"], described["Port"]) == (
-            lab.regions[name].address,
-            lab.regions[name].postgres_port,
+        where = lab.regions[name]
+        assert (described["Endpoint"], described["ReaderEndpoint"], described["Port"]) == (
+            where.address,
+            where.reader_address,
+            where.postgres_port,
         )
         assert len(described["DBClusterMembers"]) == 1
+        instance = region.rds.describe_db_instances()["DBInstances"][0]
+        assert instance["Endpoint"]["Address"] == where.reader_address
+        assert instance["Endpoint"]["Port"] == where.postgres_port
+
+
+def test_a_stack_s_attributes_lead_to_both_endpoints(lab: LabPlan, primary: Region) -> None:
+    primary.deploy("global", global_cluster("ledger"))
+    made = primary.deploy("database", cluster("ledger-primary", "ledger", **MASTER))
+    for host in (made["Address"], made["Readers"]):
+        with connect(lab, PRIMARY, host=host, port=made["Port"]) as connection:
+            assert not is_replica(connection)  # the writer is its own reader where there is no other
+    assert made["Address"] != made["Readers"]
+    primary.remove("database")
+    primary.remove("global")
+
+
+def test_a_replica_s_writer_endpoint_refuses_until_it_is_promoted(
+    lab: LabPlan, replicated: None, primary: Region, secondary: Region
+) -> None:
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        connect(lab, SECONDARY)
+    with readers(lab, SECONDARY) as connection:
+        assert is_replica(connection)
+    arn = secondary.rds.describe_db_clusters()["DBClusters"][0]["DBClusterArn"]
+    primary.rds.remove_from_global_cluster(GlobalClusterIdentifier="ledger", DbClusterIdentifier=arn)
+    for promoted in (connect(lab, SECONDARY), readers(lab, SECONDARY)):
+        with promoted as connection:
+            assert not is_replica(connection)
+
+
+def test_a_writer_that_becomes_a_replica_closes_its_writer_endpoint(lab: LabPlan, replicated: None) -> None:
+    control = Control(lab.control_socket)
+    control.promote_database(SECONDARY)
+    control.destroy_database(PRIMARY)
+    control.replicate_database(PRIMARY, SECONDARY)
+    control.set_instances(PRIMARY, 1)
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        connect(lab, PRIMARY)
+    with readers(lab, PRIMARY) as connection:
+        assert is_replica(connection)
+    control.destroy_database(PRIMARY)
+
+
+def test_the_status_leads_to_the_databases_of_both_regions_in_any_role(
+    lab: LabPlan, replicated: None
+) -> None:
+    for promoted in (False, True):
+        if promoted:
+            Control(lab.control_socket).promote_database(SECONDARY)
+        for name, region in status.describe(lab)["regions"].items():
+            with psycopg.connect(region["postgres_dsn"]) as connection:
+                assert is_replica(connection) is (name == SECONDARY and not promoted)
 
 
 def test_a_cluster_without_an_instance_does_not_answer(lab: LabPlan, founded: None, primary: Region) -> None:
@@ -98,8 +164,9 @@ def test_a_cluster_without_an_instance_does_not_answer(lab: LabPlan, founded: No
         primary.rds.delete_db_instance(DBInstanceIdentifier=instance, SkipFinalSnapshot=True)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
-    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
-        connect(lab, PRIMARY)
+    for endpoint in (connect, readers):
+        with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+            endpoint(lab, PRIMARY)
 
 
 def test_the_master_is_no_superuser(lab: LabPlan, founded: None) -> None:

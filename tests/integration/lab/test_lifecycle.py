@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -67,7 +68,7 @@ def test_every_port_is_bound_on_loopback_only(lab: LabPlan) -> None:
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening
-    assert all(address.startswith("127.") for address in listening)
+    assert all(ip_address(address).is_loopback for address in listening)
 
 
 def test_status_without_a_lab_says_what_to_do(directory: Path) -> None:

@@ -31,8 +31,8 @@ def ec2(lab: LabPlan, aws: boto3.session.Session) -> Any:
     return aws.client("ec2", region_name="us-east-1", endpoint_url=lab.regions["us-east-1"].proxy_url)
 
 
-def ask(region: Region, made: dict[str, str], what: str) -> Any:
-    event = {"asks": what, "host": made["Address"], "port": int(made["Port"])}
+def ask(region: Region, made: dict[str, str], what: str, endpoint: str = "Address") -> Any:
+    event = {"asks": what, "host": made[endpoint], "port": int(made["Port"])}
     answer = region.functions.invoke(FunctionName="reach", Payload=json.dumps(event))
     return json.loads(answer["Payload"].read())
 
@@ -55,13 +55,16 @@ def start_anew(region: Region, timeout: int) -> None:
     )
 
 
-def test_without_its_rule_the_database_hangs_up(region: Region, made: dict[str, str], ec2: Any) -> None:
-    assert ask(region, made, "database") == "S"
+@pytest.mark.parametrize("endpoint", ["Address", "Readers"])
+def test_without_its_rule_the_database_hangs_up(
+    region: Region, made: dict[str, str], ec2: Any, endpoint: str
+) -> None:
+    assert ask(region, made, "database", endpoint) == "S"
     permission = from_application(made)
     ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
-    eventually(lambda: ask(region, made, "database") == "")
+    eventually(lambda: ask(region, made, "database", endpoint) == "")
     ec2.authorize_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
-    eventually(lambda: ask(region, made, "database") == "S")
+    eventually(lambda: ask(region, made, "database", endpoint) == "S")
 
 
 def test_flow_logs_tell_what_was_let_in_and_what_was_not(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.addresses import PortTakenError, require_free
+from lab.addresses import PER_REGION, PortTakenError, can_bind, require_free
 from lab.plan import LabPlan, plan_from_json, plan_lab, read_plan
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
@@ -25,7 +25,7 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_every_endpoint_is_on_loopback_and_used_once(tmp_path: Path) -> None:
     endpoints = make_plan(tmp_path).endpoints()
     assert all(ip_address(address).is_loopback for address, _ in endpoints)
-    assert len(set(endpoints)) == len(endpoints) == 1 + 4 + 4 + 1
+    assert len(set(endpoints)) == len(endpoints) == 1 + 5 + 5 + 1
 
 
 def test_a_fixed_base_port_is_kept(tmp_path: Path) -> None:
@@ -38,6 +38,26 @@ def test_a_taken_port_is_reported_with_the_process_that_holds_it() -> None:
         server.listen()
         with pytest.raises(PortTakenError, match=r"in use by .*\(pid \d+\)"):
             require_free([server.getsockname()])
+
+
+def test_the_readers_of_a_region_have_an_address_of_their_own_and_the_writer_s_port(tmp_path: Path) -> None:
+    plan = plan_lab(
+        directory=tmp_path, regions=REGIONS, domain="payments.test", base_port=21_000, addresses=PER_REGION
+    )
+    assert [region.reader_address for region in plan.data_regions] == ["127.0.1.2", "127.0.2.2"]
+    for region in plan.data_regions:
+        assert (region.reader_address, region.postgres_port) in region.endpoints()
+        assert (region.address, region.postgres_port) in region.endpoints()
+
+
+@pytest.mark.skipif(not can_bind(("::1", 0)), reason="this host has no IPv6")
+def test_a_taken_port_of_ipv6_s_loopback_is_not_free() -> None:
+    with socket.socket(socket.AF_INET6) as server:
+        server.bind(("::1", 0))
+        server.listen()
+        address, port, *_ = server.getsockname()
+        with pytest.raises(PortTakenError, match=r"::1:\d+ is in use by .*\(pid \d+\)"):
+            require_free([(address, port)])
 
 
 @pytest.mark.parametrize("text", ["{}", '{"regions": {}}', '{"regions": []}', "[]"])
@@ -53,7 +73,14 @@ def test_the_witness_takes_no_payments(tmp_path: Path) -> None:
 
 
 def test_where_there_is_one_loopback_address_regions_differ_by_port(tmp_path: Path) -> None:
-    plan = plan_lab(directory=tmp_path, regions=REGIONS, domain="payments.test", addresses=("127.0.0.1",) * 3)
+    plan = plan_lab(
+        directory=tmp_path,
+        regions=REGIONS,
+        domain="payments.test",
+        base_port=21_000,
+        addresses=("127.0.0.1",) * 3,
+    )
     assert {region.address for region in plan.regions.values()} == {"127.0.0.1"}
+    assert {region.reader_address for region in plan.regions.values()} == {"::1"}
     assert len(set(plan.endpoints())) == len(plan.endpoints())
     assert len({region.closed_url for region in plan.regions.values()}) == 3

@@ -1,4 +1,4 @@
-"""The endpoint refuses as PostgreSQL refuses, before any server is asked."""
+"""An endpoint refuses as PostgreSQL refuses, before any server is asked; a cluster's two open and close."""
 
 import asyncio
 import socket
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.addresses import LOOPBACK, can_bind, reader_address, region_addresses
 from lab.certificates import new_authority, write_server_certificate
-from lab.plan import RegionPlan
-from lab.postgres_endpoint import PostgresEndpoint
+from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 
 TLS_REQUEST, GSS_REQUEST = struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104)
 STARTUP = b"user\0ledger\0database\0books\0\0"
+with_ipv6 = pytest.mark.skipif(not can_bind(("::1", 0)), reason="this host has no IPv6")
 Admission = Callable[[tuple[str, int], tuple[str, int]], Awaitable[str | None]]
 
 
@@ -28,24 +29,32 @@ async def admit(_client: tuple[str, int], _endpoint: tuple[str, int]) -> str | N
     return None
 
 
-def answer(directory: Path, *sent: bytes, admission: Admission = admit) -> bytes:
+def certificate(directory: Path) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    now = datetime.now(UTC)
+    file = directory / "server.pem"
+    write_server_certificate(new_authority("CA", now), file, hosts=("a.test",), addresses=(), now=now)
+    tls.load_cert_chain(file)
+    return tls
+
+
+def free_port(address: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answer(directory: Path, *sent: bytes, admission: Admission = admit, address: str = "127.0.0.1") -> bytes:
     """All the endpoint says to a client that sends this in the clear."""
 
     async def run() -> bytes:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        now = datetime.now(UTC)
-        file = directory / "server.pem"
-        write_server_certificate(new_authority("CA", now), file, hosts=("a.test",), addresses=(), now=now)
-        tls.load_cert_chain(file)
-        region = RegionPlan("us-east-1", "primary", "127.0.0.1", 1, 2, port, 4)
-        endpoint = PostgresEndpoint(region, tls, admission)
+        port = free_port(address)
+        endpoint = PostgresEndpoint((address, port), certificate(directory), admission)
         assert not endpoint.is_open
         await endpoint.open("127.0.0.1", 1)
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(address, port)
             said = b""
             with suppress(ConnectionResetError):  # hung up on before it had been read
                 for message in sent:
@@ -78,8 +87,50 @@ def test_what_is_not_the_protocol_is_hung_up_on(tmp_path: Path, sent: bytes) -> 
     assert answer(tmp_path, sent) == b""
 
 
-def test_who_is_not_admitted_is_hung_up_on(tmp_path: Path) -> None:
-    async def refuse(_client: tuple[str, int], _endpoint: tuple[str, int]) -> str | None:
+@pytest.mark.parametrize("address", [LOOPBACK, pytest.param("::1", marks=with_ipv6)])
+def test_who_is_not_admitted_is_hung_up_on(tmp_path: Path, address: str) -> None:
+    asked = []
+
+    async def refuse(client: tuple[str, int], endpoint: tuple[str, int]) -> str | None:
+        asked.extend([client, endpoint])
         return "no route"
 
-    assert answer(tmp_path, TLS_REQUEST, admission=refuse) == b""
+    assert answer(tmp_path, TLS_REQUEST, admission=refuse, address=address) == b""
+    (client_address, _client_port), (endpoint_address, _endpoint_port) = asked
+    assert client_address == endpoint_address == address
+
+
+def reachable(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_writers_are_let_in_only_where_the_server_takes_writes(tmp_path: Path) -> None:
+    of_writer, *_ = region_addresses(1)
+    of_readers = reader_address(of_writer)
+    port = free_port(of_writer)
+
+    async def run() -> list[tuple[bool, bool]]:
+        tls = certificate(tmp_path)
+        writer, reader = (PostgresEndpoint((one, port), tls) for one in (of_writer, of_readers))
+        endpoints = ClusterEndpoints(writer=writer, reader=reader)
+
+        async def seen() -> tuple[bool, bool]:
+            return (
+                await asyncio.to_thread(reachable, of_writer, port),
+                await asyncio.to_thread(reachable, of_readers, port),
+            )
+
+        said = [await seen()]
+        for writes in (False, True, False):  # a replica, promoted, demoted
+            await endpoints.open("127.0.0.1", 1, writes=writes)
+            said.append(await seen())
+        await endpoints.open("127.0.0.1", 1, writes=True)
+        await endpoints.close()
+        return [*said, await seen()]
+
+    nowhere, replica, writer = (False, False), (False, True), (True, True)
+    assert asyncio.run(run()) == [nowhere, replica, writer, replica, nowhere]
