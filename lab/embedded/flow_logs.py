@@ -29,7 +29,8 @@ from lab.plan import PLAN_VARIABLE, read_plan
 
 TYPE = "AWS::EC2::FlowLog"
 _SERVICE = "vpc-flow-logs.amazonaws.com"
-_GRANTS = ("CreateLogStream", "PutLogEvents", "DescribeLogGroups", "DescribeLogStreams")
+# AWS's page names two more, of groups; CDK grants these three, and they are enough for a group that exists.
+_GRANTS = ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
 _DEFAULT_FORMAT = (
     "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} "
     "${packets} ${bytes} ${start} ${end} ${action} ${log-status}"
@@ -208,8 +209,7 @@ def _into_log_group(log: dict[str, Any], interface: _Interface, record: str) -> 
     destination = str(log["LogDestination"])
     group = destination.split(":log-group:")[-1].removesuffix(":*")
     arn = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}"
-    wanted = [(f"logs:{grant}", f"{arn}:log-stream:{interface.identifier}") for grant in _GRANTS[:2]]
-    wanted += [(f"logs:{grant}", arn) for grant in _GRANTS[2:]]
+    wanted = [(f"logs:{grant}", f"{arn}:log-stream:{interface.identifier}") for grant in _GRANTS]
     role = properties.get("DeliverLogsPermissionArn")
     obstacle = service_roles.lacking(str(role), _SERVICE, wanted) if role else None
     if obstacle is None and group not in cloudwatch_logs._log_groups:

@@ -112,6 +112,8 @@ def _cannot_monitor(role: str) -> bool:
 def _describing(inherited: Callable[[Record], str]) -> Callable[[Record], str]:
     def xml(record: Record) -> str:
         text = inherited(record)
+        if _follows(record):  # the cluster of another region has the only writer
+            text = text.replace("<IsClusterWriter>true<", "<IsClusterWriter>false<")
         text = re.sub("<EnabledCloudwatchLogsExports/>", "", text)
         exports = "".join(f"<member>{name}</member>" for name in log_exports(record))
         if exports:
@@ -121,6 +123,14 @@ def _describing(inherited: Callable[[Record], str]) -> Callable[[Record], str]:
         return text
 
     return xml
+
+
+def _follows(record: Record) -> bool:
+    global_cluster = rds._global_clusters.get(record.get("GlobalClusterIdentifier"))
+    if global_cluster is None or "DBClusterArn" not in record:
+        return False
+    writer = rds._global_cluster_writer_cluster(global_cluster)
+    return writer is not None and writer["DBClusterArn"] != record["DBClusterArn"]
 
 
 def _members(parameters: Parameters, name: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What a service may do on our behalf: with a role it is given, or where a resource's policy says so.
 
-A role must exist, trust the service, and be granted each action; a key's policy must agree as well:
+A role must exist, trust the service, and be granted each action; policies of keys and buckets count too:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -42,11 +42,13 @@ def lacking(
     for action, resource in actions:
         request = _request(role_arn, account, action, resource, context)
         decision = iam_evaluator.evaluate(request, policies)
-        if action.startswith("kms:"):
-            policy = iam_evaluator._resource_policy("kms", resource)
-            if policy is None:
-                return f"{resource} does not exist"
-            decision = iam_evaluator.combine_resource_policy(decision, request, *policy, required=True)
+        owner = action.partition(":")[0]
+        policy = iam_evaluator._resource_policy(owner, resource) if owner in ("kms", "s3") else None
+        if policy is not None:
+            required = owner == "kms"  # a key's policy must agree; a bucket's may only refuse
+            decision = iam_evaluator.combine_resource_policy(decision, request, *policy, required=required)
+        elif owner == "kms":
+            return f"{resource} does not exist"
         if decision.decision != "Allow":
             return f"role {role_arn} is not authorized to perform {action} on {resource}"
     return None

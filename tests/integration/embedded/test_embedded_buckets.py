@@ -239,6 +239,30 @@ def test_a_role_that_may_not_replicate_leaves_the_object_failed(
     assert sum(point["Sum"] for point in statistics["Datapoints"]) == 1
 
 
+def test_a_bucket_that_lets_only_another_role_in_stays_empty(
+    aws: EmbeddedAws, replicated: tuple[str, str, str]
+) -> None:
+    source, target, name = replicated
+    refused = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:ReplicateObject",
+        "Resource": f"arn:aws:s3:::{target}/refused/*",
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{aws.plan.account_id}:role/x"}},
+    }
+    home, peer = aws.client("s3"), aws.client("s3", PEER)
+    policy = {"Version": "2012-10-17", "Statement": [refused]}
+    peer.put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    home.put_object(Bucket=source, Key="refused/1", Body=b"1")
+    assert home.head_object(Bucket=source, Key="refused/1")["ReplicationStatus"] == "FAILED"
+    policy["Statement"][0]["Condition"] = {  # type: ignore[index]  # a mapping of mappings
+        "ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{aws.plan.account_id}:role/{name}"}
+    }
+    peer.put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    home.put_object(Bucket=source, Key="refused/2", Body=b"2")
+    assert home.head_object(Bucket=source, Key="refused/2")["ReplicationStatus"] == "COMPLETED"
+
+
 def test_replication_that_s3_refuses(aws: EmbeddedAws) -> None:
     name = unique("refused")
     copies = replication(f"arn:aws:iam::{aws.plan.account_id}:role/{name}", f"{name}-nowhere")

@@ -16,7 +16,7 @@ from tests.integration.embedded.embedded_aws import (
     unique,
 )
 
-ROLE_GRANTS = [f"logs:{name}" for name in ("CreateLogStream", "PutLogEvents", "Describe*")]
+ROLE_GRANTS = [f"logs:{name}" for name in ("CreateLogStream", "PutLogEvents", "DescribeLogStreams")]
 
 
 def network(name: str, *, trusted: str = "vpc-flow-logs.amazonaws.com", **flow_log: Any) -> dict[str, Any]:
