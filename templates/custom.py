@@ -44,6 +44,13 @@ class ControlRecord(AWSObject):
     props = _required(Table=str, Active=str)
 
 
+class EmptiedBuckets(AWSObject):
+    """Empties `Buckets`, by region, when it is deleted itself: in test environments, before they go."""
+
+    resource_type = "Custom::EmptiedBuckets"
+    props = _required(Buckets=dict)
+
+
 class SchemaMigration(AWSObject):
     """Brings the ledger's schema to what this release needs, where the cluster is the writer."""
 

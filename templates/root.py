@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TypeVar
 
-from troposphere import AWSObject, Output, Parameter, Template, awslambda
+from troposphere import AWSObject, Output, Parameter, Template, awslambda, cloudtrail
 
 from templates import foundation, service, zone
 from templates.alarms import names_in
 from templates.audit import add_trail
 from templates.config import Settings
 from templates.credentials import add_credentials
-from templates.custom import ControlRecord, PublishedCode, StackSetOutputs, StackSetRoles
+from templates.custom import ControlRecord, EmptiedBuckets, PublishedCode, StackSetOutputs, StackSetRoles
 from templates.dashboard import add_dashboard
 from templates.database import add_global_cluster
 from templates.functions import MIGRATIONS_PACKAGE, SERVICE_PACKAGE
 from templates.names import Place
 from templates.peering import add_peering
 from templates.policies import Value
-from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout
+from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout, emptied_buckets
 from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set
 from templates.tables import add_tables
 
@@ -78,8 +78,10 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         StackSetPlan("data", "Database, backups and transaction log of each region", primary_first, {}),
         after=[global_cluster, *secrets.values()],
     )
-    if settings.audit.trail:
-        _add_audit(template, settings, outputs)
+    trail = _add_audit(template, settings, outputs) if settings.audit.trail else None
+    filled: AWSObject = databases
+    if settings.test_environment:
+        filled = _add_emptied_buckets(template, settings, function, databases, trail)
     hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
     add_stack_set(
         template,
@@ -91,7 +93,7 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             order.ref(),
             {service.HOSTED_ZONE_ID: hosted_zone_id, service.PEERING_CONNECTION_ID: peering.ref()},
         ),
-        after=[databases, code, control, *tables.values()],
+        after=[filled, code, control, *tables.values()],
     )
     alarms = service.alarm_plans(settings, health_check="")
     places: tuple[Place, ...] = ("primary", "secondary")
@@ -128,7 +130,28 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     return template
 
 
-def _add_audit(template: Template, settings: Settings, outputs: StackSetOutputs) -> None:
+def _add_emptied_buckets(
+    template: Template,
+    settings: Settings,
+    function: awslambda.Function,
+    databases: AWSObject,
+    trail: cloudtrail.Trail | None,
+) -> EmptiedBuckets:
+    """Made when every bucket is there and before anything is put into them: so it is deleted in between."""
+    emptied = EmptiedBuckets(
+        "EmptiedBuckets",
+        ServiceToken=function.get_att("Arn"),
+        ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+        Buckets=emptied_buckets(settings),
+        DependsOn=[databases],
+    )
+    if trail is not None:
+        emptied.DependsOn.append("AuditBucket")
+        trail.DependsOn = [*trail.DependsOn, emptied]
+    return template.add_resource(emptied)
+
+
+def _add_audit(template: Template, settings: Settings, outputs: StackSetOutputs) -> cloudtrail.Trail:
     trail = add_trail(template, settings, after=[outputs])
     template.add_output(
         Output(
@@ -144,6 +167,7 @@ def _add_audit(template: Template, settings: Settings, outputs: StackSetOutputs)
             Value=trail.S3BucketName,
         )
     )
+    return trail
 
 
 def _service_region_order(settings: Settings) -> Parameter:

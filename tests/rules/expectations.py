@@ -81,6 +81,7 @@ WILDCARDS: dict[str, str] = {
     "AnswerCloudFormation": "object keys in CloudFormation's own bucket; only addresses that were signed",
     "AttachToNetwork": "Describe knows no resources, and a network interface has no name before it exists",
     "EncryptAlarms": "in a key policy * is the key itself; only for alarms of this account",
+    "DeleteVersions": "everything in a test environment's buckets, and in no other's",
     "DeliverAccessLogs": "whatever S3 calls its logs; bound to our buckets",
     "DeliverTrail": "whatever CloudTrail calls its files; bound to our trail",
     "EncryptReplicas": "the key is told by its alias, which IAM takes as a condition only",

@@ -283,12 +283,20 @@ def imports_are_published(name: str, template: Template, variant: Variant) -> It
             yield f"{'.'.join(path)} imports {imported}, which nobody publishes"
 
 
+# Emptied once nobody writes to them any more, and before the stacks that hold them go.
+_BETWEEN = {
+    "EmptiedBuckets": ["DataStackSet", "FoundationStackSet", "AuditBucket"],
+    "AuditTrail": ["FoundationOutputs", "AuditBucket", "EmptiedBuckets"],
+}
+
+
 def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> Iterator[str]:
     if name != "root":
         return
     after = {title: _everything_before(title, template["Resources"]) for title in template["Resources"]}
     tables = ["SessionsTable", "JournalTable", "ControlTable", "DirectoryTable"]
     secrets = ["MasterSecret", "MigratorSecret", "ApplicationSecret"]
+    emptied = ["EmptiedBuckets"] if variant.settings.test_environment else []
     for title, first in {
         "RolesReady": ["AdministrationRole", "ExecutionRole", "RolloutFunction"],
         "FoundationStackSet": ["RolesReady"],
@@ -300,7 +308,8 @@ def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> 
         "Peering": ["FirstControlRecord"],
         "GlobalCluster": ["FirstControlRecord"],
         "DataStackSet": ["GlobalCluster", *secrets],
-        "ServiceStackSet": ["DataStackSet", "Code", "FirstControlRecord", "Peering", *tables],
+        **(_BETWEEN if emptied else {}),
+        "ServiceStackSet": [*emptied, "DataStackSet", "Code", "FirstControlRecord", "Peering", *tables],
     }.items():
         missing = [wanted for wanted in first if wanted not in after.get(title, ())]
         if missing:
