@@ -11,7 +11,7 @@ from typing import Any
 
 from ministack.services import s3
 
-from lab.embedded import s3_access_logs, s3_replication
+from lab.embedded import s3_access_logs, s3_encryption, s3_replication
 from lab.embedded import s3_documents as documents
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, checked, tag_list
 from lab.embedded.keys import require_key
@@ -53,6 +53,7 @@ def register(handlers: Handlers) -> None:
             checked(s3._delete_bucket(physical_id))
 
     handler.update(create=create_bucket, update=update_bucket, delete=delete_bucket)
+    s3_encryption.install()
     s3_replication.install()
     s3_access_logs.install()
 

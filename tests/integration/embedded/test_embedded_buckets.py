@@ -15,6 +15,7 @@ from tests.integration.embedded.embedded_aws import (
     delete,
     deploy,
     eventually,
+    outputs,
     reasons,
     unique,
 )
@@ -308,6 +309,55 @@ def logged(name: str, account: str, *, allowed: bool = True) -> Template:
         },
         Bucket=bucket(name, LoggingConfiguration=logging),
     )
+
+
+@pytest.mark.parametrize("region", [HOME, PEER])
+def test_objects_are_written_and_read_while_their_key_is_enabled(aws: EmbeddedAws, region: str) -> None:
+    name, client, keys = unique("keyed"), aws.client("s3", region), aws.client("kms", region)
+    template = json.loads(json.dumps(KEY_TEMPLATE).replace("alias/data", f"alias/{name}"))
+    assert deploy(aws, f"{name}-key", template, region) == "CREATE_COMPLETE"
+    arn = outputs(aws, f"{name}-key", region)["Arn"]
+    assert deploy(aws, name, resources(Bucket=bucket(name, **encrypted(arn))), region) == "CREATE_COMPLETE"
+    client.put_object(Bucket=name, Key="1", Body=b"1")
+    assert client.get_object(Bucket=name, Key="1")["Body"].read() == b"1"
+    keys.disable_key(KeyId=arn)
+    with pytest.raises(ClientError, match="is disabled"):
+        client.put_object(Bucket=name, Key="2", Body=b"2")
+    with pytest.raises(ClientError, match="is disabled"):
+        client.get_object(Bucket=name, Key="1")
+    keys.enable_key(KeyId=arn)
+    assert client.get_object(Bucket=name, Key="1")["Body"].read() == b"1"
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_role_needs_the_key_of_the_bucket_it_writes_to(aws: EmbeddedAws, granted: bool) -> None:
+    name = unique("writer")
+    template = json.loads(json.dumps(KEY_TEMPLATE).replace("alias/data", f"alias/{name}"))
+    assert deploy(aws, f"{name}-key", template) == "CREATE_COMPLETE"
+    arn = outputs(aws, f"{name}-key")["Arn"]
+    grants = [(["s3:*"], "*"), (["kms:GenerateDataKey"], arn)] if granted else [(["s3:*"], "*")]
+    writer = role(name, *grants)
+    trust = writer["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    trust["Principal"] = {"AWS": f"arn:aws:iam::{aws.plan.account_id}:root"}
+    made = resources(Bucket=bucket(name, **encrypted(arn)), Role=writer)
+    assert deploy(aws, name, made) == "CREATE_COMPLETE", reasons(aws, name)
+    session = aws.client("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{aws.plan.account_id}:role/{name}", RoleSessionName="writer"
+    )["Credentials"]
+    client = aws.client(
+        "s3",
+        HOME,
+        session["AccessKeyId"],
+        secret_key=session["SecretAccessKey"],
+        token=session["SessionToken"],
+    )
+    if granted:
+        client.put_object(Bucket=name, Key="1", Body=b"1")
+        with pytest.raises(ClientError, match="not authorized to perform: kms:Decrypt"):
+            client.get_object(Bucket=name, Key="1")
+    else:
+        with pytest.raises(ClientError, match="not authorized to perform: kms:GenerateDataKey"):
+            client.put_object(Bucket=name, Key="1", Body=b"1")
 
 
 def test_requests_are_logged_into_the_log_bucket(aws: EmbeddedAws) -> None:
