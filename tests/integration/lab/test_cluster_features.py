@@ -193,3 +193,15 @@ def test_a_reader_does_not_take_the_cluster_with_it(
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         connect(lab, PRIMARY, sslmode="disable")
+
+
+def test_a_cluster_whose_policy_is_a_snapshot_leaves_one(lab: LabPlan, aws: boto3.session.Session) -> None:
+    region = Region(lab, aws, "us-east-2")
+    template = cluster("photographed", "", **MASTER)
+    del template["Resources"]["Cluster"]["Properties"]["GlobalClusterIdentifier"]
+    template["Resources"]["Cluster"]["DeletionPolicy"] = "Snapshot"
+    region.deploy("photographed", template)
+    region.remove("photographed")
+    assert region.rds.describe_db_clusters()["DBClusters"] == []
+    (found,) = region.rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    assert (found["DBClusterIdentifier"], found["Status"]) == ("photographed", "available")

@@ -175,3 +175,26 @@ def test_the_peer_has_a_say_too(change: Change) -> None:
 def test_a_subnet_nobody_describes_is_not_taken_for_an_answer() -> None:
     with pytest.raises(LookupError):
         reach_of_aws(HERE, Placement(("gone",), ("application",)))
+
+
+def with_one_gateway(network: Network) -> Network:
+    """The variant that pays for one NAT gateway: the other zone's private subnet leads to it as well."""
+    tables = tuple(
+        {
+            **table,
+            "Routes": [
+                {**r, "NatGatewayId": "nat-a"} if r.get("NatGatewayId") else r for r in table["Routes"]
+            ],
+        }
+        for table in network.route_tables
+    )
+    return replace(network, route_tables=tables, nat_gateways=network.nat_gateways[:1])
+
+
+def test_one_gateway_serves_both_zones_until_it_is_gone() -> None:
+    one = with_one_gateway(HERE)
+    assert reach_of_aws(one, APPLICATION).everything
+    gone = replace(one, nat_gateways=({**one.nat_gateways[0], "State": "deleted"},))
+    assert reach_of_aws(gone, APPLICATION) == AwsReach(
+        everything=False, services=frozenset({"s3", "dynamodb"})
+    )
