@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from ministack.core.responses import request_scope
 from ministack.services import s3
 
+from lab.embedded import deliveries, service_roles
 from lab.embedded.handlers import Properties
 
 MayDeliver = Callable[[str, str, str], bool]
@@ -65,9 +66,27 @@ def deliver(
         if refused:
             return refused
         trail["_LatestDeliveryTime"] = int(time.time())
+        _log(trail, account, home, records)
         if trail["LogFileValidationEnabled"]:
             _digest(trail, account, home, region, (name, body, records), digests, may_deliver)
     return None
+
+
+def _log(trail: Properties, account: str, home: str, records: list[Properties]) -> None:
+    """Into the trail's log group, if it has one and its role may."""
+    arn = str(trail.get("CloudWatchLogsLogGroupArn", "")).removesuffix(":*")
+    role, stream = str(trail.get("CloudWatchLogsRoleArn", "")), f"{account}_CloudTrail_{home}"
+    if not arn or not role:
+        return
+    where = f"{arn}:log-stream:{stream}"
+    actions = [(action, where) for action in ("logs:CreateLogStream", "logs:PutLogEvents")]
+    with request_scope(account, home):
+        refused = service_roles.lacking(role, "cloudtrail.amazonaws.com", actions)
+    trail["_log_refused"] = refused
+    if refused is None:
+        group = arn.partition(":log-group:")[2]
+        deliveries.put_log_events(home, group, stream, [json.dumps(record) for record in records])
+        trail["_LatestCloudWatchLogsDeliveryTime"] = int(time.time())
 
 
 def _digest(

@@ -15,7 +15,7 @@ from typing import Any
 from ministack import app
 from ministack.core.iam_evaluator import caller_arn
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import kms, s3
+from ministack.services import cloudwatch_logs, kms, s3
 
 from lab.embedded import deliveries, service_roles
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, checked, tag_list
@@ -57,6 +57,11 @@ def register(handlers: Handlers) -> None:
     handlers[TYPE] = {"create": create, "update": update, "delete": delete}
     cloudtrail._recording_enabled = True
     cloudtrail.record_event = _as_caller(cloudtrail.record_event)
+    cloudtrail._trail_view = lambda trail: {
+        key: value
+        for key, value in trail.items()
+        if not key.startswith("_") and key != "IsLogging" and value != ""
+    }
     cloudtrail._get_trail_status = _with_delivery(cloudtrail._get_trail_status)
     cloudtrail._DISPATCH["GetTrailStatus"] = cloudtrail._get_trail_status
     cloudtrail._DISPATCH["ListPublicKeys"] = list_public_keys
@@ -126,6 +131,14 @@ def _attributes(name: str) -> Properties:
 
 def require_deliverable(name: str, properties: Properties) -> None:
     """What CreateTrail tries before it answers. Raises ResourceError, worded as CloudTrail does."""
+    group = (
+        str(properties.get("CloudWatchLogsLogGroupArn", "")).removesuffix(":*").partition(":log-group:")[2]
+    )
+    if group and group not in cloudwatch_logs._log_groups:
+        raise ResourceError(
+            "CloudTrail cannot validate the specified log group ARN. "
+            "(InvalidCloudWatchLogsLogGroupArnException)"
+        )
     bucket = str(properties["S3BucketName"])
     if properties.get("IsMultiRegionTrail") and not properties.get("IncludeGlobalServiceEvents"):
         raise ResourceError(
@@ -240,11 +253,13 @@ def _with_delivery(inherited: Callable[..., Any]) -> Callable[..., Any]:
         if not trail:
             return code, headers, body
         answer = json.loads(body)
-        for name in ("LatestDeliveryTime", "LatestDigestDeliveryTime"):
+        for name in ("LatestDeliveryTime", "LatestDigestDeliveryTime", "LatestCloudWatchLogsDeliveryTime"):
             if f"_{name}" in trail:
                 answer[name] = trail[f"_{name}"]
         if trail.get("_refused"):
             answer["LatestDeliveryError"] = trail["_refused"]
+        if trail.get("_log_refused"):
+            answer["LatestCloudWatchLogsDeliveryError"] = trail["_log_refused"]
         return code, headers, json.dumps(answer).encode()
 
     return status

@@ -226,3 +226,17 @@ def test_a_web_acl_in_use_stays_and_the_stack_takes_it_down_in_order(aws: Embedd
     assert delete(aws, stage.name) == "DELETE_COMPLETE"
     with pytest.raises(ClientError, match="WAFNonexistentItemException"):
         client.get_logging_configuration(ResourceArn=stage.acl)
+
+
+def test_a_stage_serves_what_was_deployed(aws: EmbeddedAws) -> None:
+    stage = deployed_stage(aws, unique("served"))
+    document = template(stage.name)
+    del document["Resources"]["Api"]["Properties"]["Body"]["paths"]["/once"]
+    assert deploy(aws, stage.name, document) == "UPDATE_COMPLETE", reasons(aws, stage.name)
+    assert stage.ask("/once")[0] == 200  # the API is another one, what is deployed is not
+    again = document["Resources"].pop("Deployment")
+    document["Resources"]["Deployment2"] = again
+    document["Resources"]["Stage"]["Properties"]["DeploymentId"] = {"Ref": "Deployment2"}
+    assert deploy(aws, stage.name, document) == "UPDATE_COMPLETE", reasons(aws, stage.name)
+    assert stage.ask("/once", source="192.0.2.2")[1] == {"message": "Missing Authentication Token"}
+    assert pay(stage)[0] == 200
