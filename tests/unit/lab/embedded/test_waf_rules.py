@@ -39,7 +39,7 @@ def judged(
     rules: list[dict[str, Any]],
     request: WebRequest = REQUEST,
     default: str = "Allow",
-    **sets: Mapping[str, Any],
+    sets: Sets | None = None,
 ) -> Verdict:
     acl = {"ARN": "acl", "Rules": rules, "DefaultAction": {default: {}}}
     return decide(Context(acl, request, Rates(), lambda arn: (sets or {})[arn], 0.0))
