@@ -76,8 +76,9 @@ def publish_as(service: str, *, source_arn: str, topic_arn: str, subject: str, m
     topic = sns._topic_by_arn_any_scope(topic_arn)
     if topic is None:
         return f"Topic does not exist: {topic_arn} (NotFound)"
-    account = get_account_id()
-    if not sns.topic_policy_allows(topic_arn, service, source_arn, account):
+    account, policy = get_account_id(), topic["attributes"].get("Policy")
+    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": account, "aws:sourceowner": account}
+    if not service_roles.admits(policy, service, "sns:Publish", topic_arn, context):
         return f"{service} is not authorized to perform: SNS:Publish on {topic_arn} (AuthorizationError)"
     refused = _refused_by_key(topic["attributes"].get("KmsMasterKeyId"), service, source_arn)
     if refused is not None:

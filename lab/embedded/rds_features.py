@@ -18,6 +18,7 @@ from lab.embedded.keys import require_key
 
 Parameters = dict[str, Any]
 Record = dict[str, Any]
+_MINOR = "AutoMinorVersionUpgrade"
 _EXPORTS = "_log_exports"
 _LOG_TYPES = ("postgresql", "instance", "iam-db-auth-error")
 _INTERVALS = (0, 1, 5, 10, 15, 30, 60)
@@ -35,6 +36,8 @@ def log_exports(record: Record) -> list[str]:
 
 def note_cluster(cluster: Record, parameters: Parameters) -> None:
     """Keeps which logs are exported; a parameter that is not there changes nothing."""
+    if upgrade := rds._p(parameters, _MINOR):
+        cluster[_MINOR] = upgrade
     exports = _members(parameters, "EnableCloudwatchLogsExports")
     more = _members(parameters, "CloudwatchLogsExportConfiguration.EnableLogTypes")
     less = _members(parameters, "CloudwatchLogsExportConfiguration.DisableLogTypes")
@@ -118,6 +121,8 @@ def _describing(inherited: Callable[[Record], str]) -> Callable[[Record], str]:
         exports = "".join(f"<member>{name}</member>" for name in log_exports(record))
         if exports:
             text += f"<EnabledCloudwatchLogsExports>{exports}</EnabledCloudwatchLogsExports>"
+        if _MINOR in record and f"<{_MINOR}>" not in text:
+            text += f"<{_MINOR}>{record[_MINOR]}</{_MINOR}>"
         if key := record.get("PerformanceInsightsKMSKeyId"):
             text += f"<PerformanceInsightsKMSKeyId>{key}</PerformanceInsightsKMSKeyId>"
         return text

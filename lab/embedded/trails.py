@@ -118,9 +118,9 @@ def _apply(name: str, properties: Properties) -> None:
     cloudtrail._trail_tags[trail["TrailARN"]] = {
         tag["Key"]: tag["Value"] for tag in tag_list(properties.get("Tags"))
     }
-    selectors = properties.get("EventSelectors")
-    if selectors:
-        checked(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
+    for kind in ("EventSelectors", "AdvancedEventSelectors"):
+        if selectors := properties.get(kind):
+            checked(cloudtrail._put_event_selectors({"TrailName": name, kind: selectors}))
     act = cloudtrail._start_logging if properties["IsLogging"] else cloudtrail._stop_logging
     checked(act({"Name": name}))
 

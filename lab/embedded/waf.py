@@ -3,6 +3,8 @@
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-wafv2-webaclassociation.html
 """
 
+import base64
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +41,10 @@ def register(handlers: Handlers) -> None:
     acl["delete"] = _unused(acl["delete"])
     handlers["AWS::WAFv2::WebACLAssociation"] = {"create": associate, "delete": dissociate}
     waf._associate_web_acl = _with_existing_stage
+    waf._create_web_acl = _plain(waf._create_web_acl)
+    waf._update_web_acl = _plain(waf._update_web_acl)
+    waf._get_web_acl = _encoded(waf._get_web_acl)
+    waf._get_web_acl_for_resource = _encoded(waf._get_web_acl_for_resource)
     waf._delete_web_acl = _not_in_use(waf._delete_web_acl)
 
 
@@ -104,6 +110,33 @@ def _not_in_use(inherited: Callable[[Properties], Response]) -> Callable[[Proper
         return inherited(request)
 
     return delete
+
+
+def _plain(inherited: Callable[[Properties], Response]) -> Callable[[Properties], Response]:
+    """The API's search strings are bytes; the lab keeps them as templates write them."""
+
+    def act(request: Properties) -> Response:
+        return inherited(_search_strings(request, lambda text: base64.b64decode(text).decode()))
+
+    return act
+
+
+def _encoded(inherited: Callable[[Properties], Response]) -> Callable[[Properties], Response]:
+    def describe(request: Properties) -> Response:
+        status, headers, body = inherited(request)
+        words = _search_strings(json.loads(body), lambda text: base64.b64encode(text.encode()).decode())
+        return status, headers, json.dumps(words).encode()
+
+    return describe
+
+
+def _search_strings(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: change(one) if name == "SearchString" else _search_strings(one, change)
+            for name, one in value.items()
+        }
+    return [_search_strings(one, change) for one in value] if isinstance(value, list) else value
 
 
 def associate(logical_id: str, properties: Properties, stack_name: str) -> Created:
