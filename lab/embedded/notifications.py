@@ -94,7 +94,8 @@ def _refused_by_key(reference: str | None, service: str, source_arn: str) -> str
     key = kms._resolve_key(reference)
     if reference == "alias/aws/sns" or key is None or key["KeyState"] != "Enabled":
         return f"the topic's key {reference} cannot be used by {service} (KMSAccessDenied)"
-    arn, context = service_roles.key_via("sns", get_region(), reference, **{"aws:sourcearn": source_arn})
+    source = {"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()}
+    arn, context = service_roles.key_via("sns", get_region(), reference, **source)
     for action in _KEY_ACTIONS:
         if not service_roles.admits(key.get("Policy"), service, action, arn, context):
             return f"{service} is not authorized to perform: {action} on resource: {arn} (KMSAccessDenied)"

@@ -175,9 +175,8 @@ def test_an_object_is_copied_to_the_bucket_of_the_other_region_under_the_key_the
     assert copy["Body"].read() == body
     assert copy["ReplicationStatus"] == "REPLICA"
     assert here.head_object(Bucket=source, Key=key)["ReplicationStatus"] == "COMPLETED"
-    alias = _physical(system, peer, "foundation")["DataKeyAlias"]
-    described = system.aws("kms", peer).describe_key(KeyId=alias)["KeyMetadata"]
-    assert copy["SSEKMSKeyId"] == described["Arn"]
+    used = system.aws("kms", peer).describe_key(KeyId=copy["SSEKMSKeyId"])["KeyMetadata"]
+    assert used["Arn"] == _outputs(system, peer, "foundation")["KeyArn"]
 
 
 @pytest.mark.parametrize("user", ["master", "migrator", "application"])

@@ -82,6 +82,20 @@ def _published_code(code: Resource) -> Found:
     return {"Buckets": buckets, "Keys": [key for key in code.properties["Keys"] if key in everywhere]}
 
 
+def _emptied_buckets(emptied: Resource) -> Found:
+    """It acts when it is deleted; until then, that those buckets are there, each in its region."""
+    return {
+        "Buckets": {
+            region: [
+                bucket["Name"]
+                for bucket in emptied.aws("s3", region).list_buckets(BucketRegion=region)["Buckets"]
+                if bucket["Name"] in names
+            ]
+            for region, names in emptied.properties["Buckets"].items()
+        }
+    }
+
+
 def _control_record(record: Resource) -> Found:
     table = record.properties["Table"]
     item = record.aws("dynamodb").get_item(
@@ -92,7 +106,7 @@ def _control_record(record: Resource) -> Found:
 
 def _schema_migration(migration: Resource) -> Found:
     """Every migration that was built is applied, in this region's database."""
-    applied = migration.system.query(migration.region, "SELECT migration_id FROM ledger._yoyo_migration")
+    applied = migration.system.query(migration.region, "SELECT migration_id FROM migrations._yoyo_migration")
     files = (migration.system.workspace / "src" / "adapters" / "migrations").glob("*.sql")
     missing = {file.stem for file in files} - {name for (name,) in applied}
     if missing:
@@ -103,6 +117,7 @@ def _schema_migration(migration: Resource) -> Found:
 PROOFS = {
     "AWS::CloudFormation::StackSet": _stack_set,
     "Custom::ControlRecord": _control_record,
+    "Custom::EmptiedBuckets": _emptied_buckets,
     "Custom::PublishedCode": _published_code,
     "Custom::SchemaMigration": _schema_migration,
     "Custom::StackSetOutputs": _stack_set_outputs,
