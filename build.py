@@ -7,6 +7,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 
 from generator.command import run
+from generator.samconfig import compare
 from templates.config import load
 
 # The rest is imported where it is used: importing is most of what a build costs.
@@ -14,6 +15,7 @@ from templates.config import load
 
 def build(options: Namespace) -> None:
     settings = load(options.config, options.environment, os.environ)
+    compare(settings, options.out)
     for note in settings.notes(datetime.now(UTC).date()):
         print(f"note: {note}")
 

@@ -7,13 +7,14 @@ from templates.lifetime import keep
 from templates.policies import Value
 
 
-def add_api_account(template: Template, role_name: Value, *, disposable: bool) -> None:
+def add_api_account(template: Template, role_name: Value, boundary: Value, *, disposable: bool) -> None:
     """Kept when the stack goes: other APIs of the account may log by it, and CloudFormation would not put
     back what was set before.
     """
     role = iam.Role(
         "ApiLogRole",
         RoleName=role_name,
+        PermissionsBoundary=boundary,
         Description="Lets API Gateway write the logs of every API in this region",
         # A setting of the account has no ARN that could be named as its source.
         AssumeRolePolicyDocument=policies.document(

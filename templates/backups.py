@@ -152,6 +152,7 @@ def _role(names: Names, key_arn: AWSHelperFn) -> iam.Role:
     return iam.Role(
         "BackupRole",
         RoleName=here(partial(names.regional, "backups")),
+        PermissionsBoundary=policies.boundary_arn(names),
         Description="Lets AWS Backup take and copy snapshots of the ledger",
         AssumeRolePolicyDocument=policies.document(
             policies.assumed_by_service("backup.amazonaws.com", StringEquals({"aws:SourceAccount": ACCOUNT}))

@@ -13,10 +13,10 @@ def _required(**types: Any) -> PropsDictType:
 
 
 class StackSetRoles(AWSObject):
-    """Waits until the administration role can really assume the execution role."""
+    """Waits until the administration role can really assume the execution role, in sessions of that name."""
 
     resource_type = "Custom::StackSetRoles"
-    props = _required(AdministrationRoleArn=str, ExecutionRoleArn=str)
+    props = _required(AdministrationRoleArn=str, ExecutionRoleArn=str, SessionName=str)
 
 
 class PublishedCode(AWSObject):

@@ -149,6 +149,7 @@ def _metrics_role(settings: Settings) -> iam.Role:
     return iam.Role(
         "MetricsRole",
         RoleName=here(partial(settings.names.regional, "os-metrics")),
+        PermissionsBoundary=policies.boundary_arn(settings.names),
         Description="Lets RDS write what an instance's operating system measures",
         AssumeRolePolicyDocument=policies.document(
             policies.assumed_by_service(

@@ -14,6 +14,7 @@ from templates.policies import Value
 class FlowLogPlan:
     name: Value
     role_name: Value
+    boundary: Value
     key_arn: AWSHelperFn
     disposable: bool
 
@@ -34,6 +35,7 @@ def add_flow_logs(template: Template, plan: FlowLogPlan, vpc_id: AWSHelperFn) ->
         iam.Role(
             "FlowLogRole",
             RoleName=plan.role_name,
+            PermissionsBoundary=plan.boundary,
             Description="Lets the network write its flow logs",
             AssumeRolePolicyDocument=policies.document(
                 policies.assumed_by_service(

@@ -4,7 +4,7 @@ from functools import partial
 
 from troposphere import Template, kms
 
-from templates import network
+from templates import network, policies
 from templates.account import add_api_account
 from templates.config import Settings
 from templates.encryption import KEY_ARN, KeyPlan, add_key
@@ -43,12 +43,14 @@ def render(settings: Settings) -> Template:
     flow_logs = FlowLogPlan(
         name=here(partial(names.regional, "network")),
         role_name=here(partial(names.regional, "flow-logs")),
+        boundary=policies.boundary_arn(names),
         key_arn=key.get_att("Arn"),
         disposable=disposable,
     )
     add_flow_logs(template, flow_logs, vpc.ref())
     _add_buckets(template, settings, key)
-    add_api_account(template, here(partial(names.regional, "api-logs")), disposable=disposable)
+    boundary = policies.boundary_arn(names)
+    add_api_account(template, here(partial(names.regional, "api-logs")), boundary, disposable=disposable)
     return template
 
 

@@ -21,8 +21,11 @@ from awacs.aws import (
 )
 from troposphere import AWSHelperFn, Ref, Sub
 
+from templates.names import Names
+
 ACCOUNT = Ref("AWS::AccountId")
 Value = str | AWSHelperFn
+BOUNDARY = "boundary"
 
 
 def named(pattern: str, **values: Value) -> Value:
@@ -50,6 +53,13 @@ def endpoint(service: str, region: Value) -> Sub:
     return Sub(f"{service}.{region}.${{AWS::URLSuffix}}")
 
 
+def boundary_arn(names: Names) -> Sub:
+    """The most that a role of a regional stack may do. `root` makes it before any of them, and no role can be
+    made there without it (see templates/boundary.py).
+    """
+    return arn("iam", f"policy/{names.shared(BOUNDARY)}", region="")
+
+
 def document(*statements: Statement) -> PolicyDocument:
     return PolicyDocument(Version="2012-10-17", Statement=list(statements))
 
@@ -66,8 +76,11 @@ def assumed_by_service(service: str, *conditions: StringEquals | ArnLike) -> Sta
     return statement
 
 
-def assumed_by_role(role_arn: AWSHelperFn) -> Statement:
-    return Statement(Effect=Allow, Principal=Principal("AWS", role_arn), Action=[sts.AssumeRole])
+def assumed_by_role(role_arn: AWSHelperFn, condition: Condition | None = None) -> Statement:
+    statement = Statement(Effect=Allow, Principal=Principal("AWS", role_arn), Action=[sts.AssumeRole])
+    if condition is not None:
+        statement.Condition = condition
+    return statement
 
 
 def allow(

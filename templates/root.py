@@ -9,6 +9,7 @@ from troposphere import AWSObject, Output, Parameter, Template, awslambda, cloud
 from templates import foundation, service, zone
 from templates.alarms import names_in
 from templates.audit import add_trail
+from templates.boundary import add_boundary
 from templates.config import Settings
 from templates.credentials import add_credentials
 from templates.custom import ControlRecord, EmptiedBuckets, PublishedCode, StackSetOutputs, StackSetRoles
@@ -19,8 +20,9 @@ from templates.names import Place
 from templates.peering import add_peering
 from templates.policies import Value
 from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout, emptied_buckets
-from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set
+from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set, trial_session
 from templates.tables import add_tables
+from templates.target import add_environment
 
 SERVICE_REGION_ORDER = "ServiceRegionOrder"
 
@@ -32,12 +34,15 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     template.set_version()
     # No resource here is of a serverless type: it tells the linters that `sam` packages the rollout function.
     template.set_transform("AWS::Serverless-2016-10-31")
+    add_environment(template, settings)
     order = template.add_parameter(_service_region_order(settings))
     primary_first = [regions.primary, regions.secondary]
 
     function = add_rollout(template, settings)
     roles = add_roles(template, settings, function.Role)
-    ready = template.add_resource(_roles_ready(function, roles))
+    boundary = add_boundary(template, settings)
+    ready = template.add_resource(_roles_ready(settings, function, roles))
+    ready.DependsOn = [boundary]
     foundations = add_stack_set(
         template,
         settings,
@@ -179,13 +184,14 @@ def _service_region_order(settings: Settings) -> Parameter:
     )
 
 
-def _roles_ready(function: awslambda.Function, roles: Roles) -> StackSetRoles:
+def _roles_ready(settings: Settings, function: awslambda.Function, roles: Roles) -> StackSetRoles:
     return StackSetRoles(
         "RolesReady",
         ServiceToken=function.get_att("Arn"),
         ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
         AdministrationRoleArn=roles.administration.get_att("Arn"),
         ExecutionRoleArn=roles.execution.get_att("Arn"),
+        SessionName=trial_session(settings.names),
     )
 
 

@@ -114,6 +114,7 @@ def _replication_role(settings: Settings, bucket: Value, key_arn: AWSHelperFn) -
     return iam.Role(
         "ReplicationRole",
         RoleName=here(partial(names.regional, "replication")),
+        PermissionsBoundary=policies.boundary_arn(names),
         Description="Lets S3 send the transaction log to the other region",
         AssumeRolePolicyDocument=policies.document(
             policies.assumed_by_service(

@@ -16,6 +16,7 @@ from templates.encryption import KeyPlan, add_key
 from templates.functions import LOG_RETENTION_DAYS
 from templates.lifetime import keep
 from templates.links import Link
+from templates.target import add_environment
 
 HOSTED_ZONE_ID = Link("Zone", "HostedZoneId", "Zone that holds the records of the domain.")
 
@@ -23,6 +24,7 @@ HOSTED_ZONE_ID = Link("Zone", "HostedZoneId", "Zone that holds the records of th
 def render(settings: Settings) -> Template:
     template = Template(Description="Payments: hosted zone of the domain")
     template.set_version()
+    environment = add_environment(template, settings)
     group, policy = _add_query_logs(template, settings)
     zone = route53.HostedZone(
         "HostedZone",
@@ -34,7 +36,7 @@ def render(settings: Settings) -> Template:
         # move clients without any change.
         HostedZoneFeatures=route53.HostedZoneFeatures(EnableAcceleratedRecovery=True),
         QueryLoggingConfig=route53.QueryLoggingConfigProperty(CloudWatchLogsLogGroupArn=_arn(group)),
-        HostedZoneTags=Tags(Service=settings.service, Environment=settings.environment),
+        HostedZoneTags=Tags(Service=settings.service, Environment=environment.ref()),
         # Route 53 tries whether it may write before it takes the group.
         DependsOn=[policy],
     )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # What STS answers while a role, its trust or its policy has not arrived everywhere.
 _NOT_YET: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
-_SESSION: Final = "payments-rollout"
 
 Sts = Callable[["CredentialsTypeDef | None"], "STSClient"]
 
@@ -33,8 +32,9 @@ def stack_set_roles(request: Request) -> Mapping[str, str]:
 def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping[str, str]:
     administration = str(request.properties["AdministrationRoleArn"])
     execution = str(request.properties["ExecutionRoleArn"])
+    session = str(request.properties["SessionName"])  # the only one they let us have; it may do nothing
     until(
-        lambda: _chain_works(sts, administration, execution),
+        lambda: _chain_works(sts, administration, execution, session),
         deadline=request.deadline,
         what=f"{administration} to be allowed to assume {execution}",
         every=every,
@@ -42,10 +42,10 @@ def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping
     return {}
 
 
-def _chain_works(sts: Sts, administration: str, execution: str) -> bool | None:
+def _chain_works(sts: Sts, administration: str, execution: str, session: str) -> bool | None:
     try:
-        first = sts(None).assume_role(RoleArn=administration, RoleSessionName=_SESSION)
-        sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=_SESSION)
+        first = sts(None).assume_role(RoleArn=administration, RoleSessionName=session)
+        sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=session)
     except ClientError as error:
         if code(error) in _NOT_YET:
             return None

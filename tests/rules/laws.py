@@ -39,6 +39,7 @@ NAMES = {
     "AWS::CloudWatch::Alarm": ("AlarmName", "{}"),
     "AWS::CloudWatch::Dashboard": ("DashboardName", "{}"),
     "AWS::DynamoDB::GlobalTable": ("TableName", "{}"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "{}"),
     "AWS::IAM::Role": ("RoleName", "{}"),
     "AWS::KMS::Alias": ("AliasName", "alias/{}"),
     "AWS::Lambda::Function": ("FunctionName", "{}"),
