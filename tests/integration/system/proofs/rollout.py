@@ -106,7 +106,7 @@ def _control_record(record: Resource) -> Found:
 
 def _schema_migration(migration: Resource) -> Found:
     """Every migration that was built is applied, in this region's database."""
-    applied = migration.system.query(migration.region, "SELECT migration_id FROM migrations._yoyo_migration")
+    applied = migration.system.query(migration.region, "SELECT migration_id FROM migrations.applied")
     files = (migration.system.workspace / "src" / "adapters" / "migrations").glob("*.sql")
     missing = {file.stem for file in files} - {name for (name,) in applied}
     if missing:
