@@ -68,6 +68,17 @@ def reach_of_aws(network: Network, origin: Placement) -> AwsReach:
     )
 
 
+def gateway_endpoints(network: Network, origin: Placement, service: str) -> tuple[Described, ...]:
+    """The gateway endpoints that a call to `service` ('s3', 'dynamodb') may take, from any of the subnets."""
+    tables = [_table_of(network, subnet) for subnet in origin.subnets]
+    return tuple(
+        endpoint
+        for endpoint in network.endpoints
+        if _service_of(endpoint) == service
+        and any(endpoint in _endpoints_of(network, table) for table in tables)
+    )
+
+
 def obstacle_to_database(
     here: Network, origin: Placement, there: Network, database: Placement, *, same_region: bool
 ) -> Obstacle | None:
@@ -157,14 +168,22 @@ def _leads_to_internet(network: Network, table: Described | None) -> bool:
 
 
 def _gateway_endpoints(network: Network, table: Described | None) -> frozenset[str]:
-    return frozenset(
-        endpoint["ServiceName"].rpartition(".")[2]
+    return frozenset(_service_of(endpoint) for endpoint in _endpoints_of(network, table))
+
+
+def _endpoints_of(network: Network, table: Described | None) -> tuple[Described, ...]:
+    return tuple(
+        endpoint
         for endpoint in network.endpoints
         if table is not None
         and endpoint.get("VpcEndpointType") == "Gateway"
         and endpoint.get("State", "").lower() == "available"
         and table["RouteTableId"] in endpoint.get("RouteTableIds", ())
     )
+
+
+def _service_of(endpoint: Described) -> str:
+    return str(endpoint["ServiceName"]).rpartition(".")[2]
 
 
 def _peered(network: Network, origin: Placement, targets: Iterable[IPv4Network]) -> bool:

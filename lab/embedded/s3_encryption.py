@@ -7,11 +7,10 @@ writes and decrypts it when it reads, on the caller's behalf; MiniStack keeps th
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, request_scope
 from ministack.services import kms, s3
 
-from lab.embedded import service_roles
+from lab.embedded import key_use
 from lab.embedded.handlers import Response
 
 KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -53,19 +52,9 @@ def refusal(action: str, reference: str, bucket: str) -> Response | None:
             return _error("KMS.NotFoundException", f"Key '{reference}' does not exist", 400)
         if key["KeyState"] != "Enabled":
             return _error("KMS.DisabledException", f"{key['Arn']} is disabled.", 400)
-        bucket_arn = f"arn:aws:s3:::{bucket}"
-        arn, context = service_roles.key_via(
-            "s3", region, reference, **{"kms:encryptioncontext:aws:s3:arn": bucket_arn}
-        )
-        caller = iam_evaluator.caller_arn()
-        if service_roles.caller_may(caller, action, arn, context):
-            return None
-    return _error(
-        "AccessDenied",
-        f"User: {caller} is not authorized to perform: {action} on resource: {arn} because no identity-based "
-        f"policy allows the {action} action",
-        403,
-    )
+        context = {"aws:s3:arn": f"arn:aws:s3:::{bucket}"}
+        found = key_use.obstacle(key_use.caller(), "s3", reference, [action], context)
+    return None if found is None else _error("AccessDenied", found.message, 403)
 
 
 def _error(code: str, message: str, status: int) -> Response:

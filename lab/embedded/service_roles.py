@@ -63,19 +63,6 @@ def admits(
     return bool(decision == "Allow")
 
 
-def caller_may(caller: str, action: str, key_arn: str, context: Context) -> bool:
-    """Whether a role's session may use a key. Root may everything its key's policy does not deny."""
-    account = caller.split(":")[4]
-    if ":assumed-role/" not in caller:
-        return True
-    name = caller.split("/")[1]
-    request = _request(caller, account, action, key_arn, context)
-    identity = iam_evaluator.evaluate(request, iam_evaluator._gather_role_policies(name, account))
-    policy = iam_evaluator._resource_policy("kms", key_arn) or ("", account)
-    combined = iam_evaluator.combine_resource_policy(identity, request, *policy, required=True)
-    return bool(combined.decision == "Allow")
-
-
 def key_via(service: str, region: str, reference: str, **context: str) -> tuple[str, Context]:
     """The ARN of a region's key and the condition keys of a call that `service` makes to it."""
     key = kms._resolve_key(reference)

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from lab.network import AwsReach, Network, Placement, obstacle_to_database, reach_of_aws
+from lab.network import (
+    AwsReach,
+    Network,
+    Placement,
+    gateway_endpoints,
+    obstacle_to_database,
+    reach_of_aws,
+)
 
 APPLICATION = Placement(("private-a", "private-b"), ("application",))
 DATABASE = Placement(("private-a", "private-b"), ("database",))
@@ -170,6 +177,16 @@ def test_taking_away_a_way_to_the_peer_s_database_is_noticed(change: Change) -> 
 )
 def test_the_peer_has_a_say_too(change: Change) -> None:
     assert obstacle_to_database(HERE, APPLICATION, change(THERE), DATABASE, same_region=False)
+
+
+def test_an_endpoint_is_on_the_way_of_every_function_one_of_whose_tables_leads_to_it() -> None:
+    tables, others = HERE.endpoints[1], {**HERE.endpoints[1], "RouteTableIds": ["public"]}
+    assert gateway_endpoints(HERE, APPLICATION, "dynamodb") == (tables,)
+    assert gateway_endpoints(HERE, Placement((), ()), "dynamodb") == ()
+    in_one_zone = {**tables, "RouteTableIds": ["private-b"]}
+    network = replace(HERE, endpoints=(others, in_one_zone))
+    assert gateway_endpoints(network, APPLICATION, "dynamodb") == (in_one_zone,)
+    assert gateway_endpoints(network, APPLICATION, "s3") == ()
 
 
 def test_a_subnet_nobody_describes_is_not_taken_for_an_answer() -> None:
