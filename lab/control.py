@@ -10,7 +10,7 @@ from aiohttp import web
 
 from lab.databases import DatabaseError, Databases
 from lab.postgres import Master
-from lab.proxy import Proxy, State
+from lab.proxy import Proxy
 
 _SLOWEST = 120.0  # seconds; a base backup of a large ledger
 
@@ -64,9 +64,6 @@ class Control:
     def delete_backup(self, name: str) -> None:
         self._ask("POST", f"/backups/{name}/delete")
 
-    def set_proxy(self, region: str, state: State) -> None:
-        self._ask("POST", f"/proxies/{region}", {"state": state})
-
     def _ask(self, method: str, path: str, body: object = None, timeout: float = _SLOWEST) -> dict[str, Any]:
         connection = _UnixConnection(self._path, timeout)
         try:
@@ -106,7 +103,6 @@ class ControlServer:
         application.router.add_get("/status", self._status)
         application.router.add_post("/databases/{region}/{action}", self._database)
         application.router.add_post("/backups/{name}/{action}", self._backup)
-        application.router.add_post("/proxies/{region}", self._proxy)
         return application
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -143,10 +139,6 @@ class ControlServer:
             await self._databases.copy_backup(name, body["name"])
         else:
             await self._databases.delete_backup(name)
-        return web.json_response({})
-
-    async def _proxy(self, request: web.Request) -> web.Response:
-        self._proxies[request.match_info["region"]].state = State((await request.json())["state"])
         return web.json_response({})
 
 
