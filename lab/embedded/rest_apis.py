@@ -75,6 +75,9 @@ def _settle(api: str, properties: Properties) -> None:
     for own, theirs in _SETTINGS.items():
         if own in properties:
             record[theirs] = properties[own]
+    endpoints = properties.get("EndpointConfiguration")
+    if endpoints:  # in the API's spelling, which templates do not use
+        record["endpointConfiguration"] = {name[0].lower() + name[1:]: one for name, one in endpoints.items()}
     document = properties.get("Body")
     if isinstance(document, dict):
         complete(api, document)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
@@ -49,7 +50,7 @@ def _problems(resource: Resource) -> Iterator[str]:
         return
     try:
         found = proof(resource)
-    except (ClientError, LookupError) as error:
+    except (ClientError, LookupError, psycopg.Error) as error:
         yield f"{where}: expected to exist, found {type(error).__name__}: {error}"
         return
     for name, expected in resource.properties.items():
