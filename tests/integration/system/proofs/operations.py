@@ -48,8 +48,19 @@ def _role(role: Resource) -> Found:
     attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
     found: Found = iam.get_role(RoleName=name)["Role"]
     return found | {
+        "PermissionsBoundary": found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
         "ManagedPolicyArns": [one["PolicyArn"] for one in attached],
         "Policies": policies,
+    }
+
+
+def _managed_policy(policy: Resource) -> Found:
+    iam, arn = policy.aws("iam"), policy.physical_id
+    found: Found = iam.get_policy(PolicyArn=arn)["Policy"]
+    version = iam.get_policy_version(PolicyArn=arn, VersionId=found["DefaultVersionId"])
+    return found | {
+        "ManagedPolicyName": found["PolicyName"],
+        "PolicyDocument": version["PolicyVersion"]["Document"],
     }
 
 
@@ -108,6 +119,7 @@ PROOFS = {
     "AWS::CloudTrail::Trail": _trail,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
+    "AWS::IAM::ManagedPolicy": _managed_policy,
     "AWS::IAM::Role": _role,
     "AWS::Lambda::Function": _function,
     "AWS::Lambda::Permission": _permission,
