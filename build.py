@@ -12,9 +12,11 @@ from generator.command import run
 
 
 def build(options: Namespace) -> None:
+    from generator.samconfig import compare
     from templates.config import load
 
     settings = load(options.config, options.environment, os.environ)
+    compare(settings, options.out)
     for note in settings.notes(datetime.now(UTC).date()):
         print(f"note: {note}")
 

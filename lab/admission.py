@@ -10,6 +10,7 @@ import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.described import Described
+from lab.flows import Flows
 from lab.network import Placement, obstacle_to_database
 from lab.plan import LabPlan, RegionPlan
 
@@ -39,14 +40,15 @@ class FunctionProcess:
 
 
 class Admission:
-    def __init__(self, plan: LabPlan, described: Described) -> None:
+    def __init__(self, plan: LabPlan, described: Described, flows: Flows) -> None:
         self._directory = plan.functions_directory
         self._described = described
+        self._flows = flows
 
     async def decide(self, region: RegionPlan, client: Peer, _endpoint: Peer) -> str | None:
         """The obstacle, None when there is none. What cannot be found out is an obstacle too."""
         try:
-            reason = await asyncio.to_thread(self._obstacle, region.name, client)
+            reason = await asyncio.to_thread(self._obstacle, region, client)
         except (BotoCoreError, ClientError, LookupError) as error:
             reason = f"cannot tell what the network allows: {error}"
         if reason:
@@ -54,10 +56,11 @@ class Admission:
             sys.stderr.flush()
         return reason
 
-    def _obstacle(self, region: str, client: Peer) -> str | None:
+    def _obstacle(self, where: RegionPlan, client: Peer) -> str | None:
         caller = find_function(self._directory, client)
         if caller is None:
             return None
+        region = where.name
         obstacle = obstacle_to_database(
             self._described.network(caller.region),
             caller.placement,
@@ -65,18 +68,44 @@ class Admission:
             self._described.database(region),
             same_region=caller.region == region,
         )
+        self._flows.to_database(caller.region, caller.placement, client[1], where, obstacle)
         return obstacle and f"{caller.arn}: {obstacle}"
+
+
+class Callers:
+    """Notes which connections to a region's AWS APIs are a function's; on the side, nobody waits for it."""
+
+    def __init__(self, plan: LabPlan, region: RegionPlan, flows: Flows) -> None:
+        self._directory = plan.functions_directory
+        self._region = region
+        self._flows = flows
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def opened(self, client: Peer) -> None:
+        task = asyncio.create_task(self._look(client))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._looking, return_exceptions=True)
+
+    async def _look(self, client: Peer) -> None:
+        caller = await asyncio.to_thread(find_function, self._directory, client)
+        if caller is not None and caller.placement.subnets:
+            self._flows.to_aws(caller.region, caller.placement, client[1], self._region)
 
 
 def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
     """The function at this end of a connection; records of processes that ended are removed on the way."""
     for file in directory.glob("*.json"):
-        function = _read(file)
         try:
+            function = _read(file)
             if function.connects(client):
                 return function
         except psutil.NoSuchProcess:
             file.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue  # another thread found that its process has ended
     return None
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from lab.databases import DatabaseError, Databases
 from lab.postgres import Master
-from lab.proxy import Proxy, State
+from lab.proxy import Proxy
 
 _SLOWEST = 120.0  # seconds; a base backup of a large ledger
 
@@ -51,8 +51,18 @@ class Control:
     def set_password(self, region: str, username: str, password: str) -> None:
         self._ask("POST", f"/databases/{region}/password", {"username": username, "password": password})
 
-    def set_proxy(self, region: str, state: State) -> None:
-        self._ask("POST", f"/proxies/{region}", {"state": state})
+    def set_parameters(self, region: str, values: dict[str, str]) -> None:
+        self._ask("POST", f"/databases/{region}/parameters", {"values": values})
+
+    def back_up_database(self, region: str, name: str) -> int:
+        """A verified base backup called `name`; its size in bytes."""
+        return int(self._ask("POST", f"/databases/{region}/backup", {"name": name})["bytes"])
+
+    def copy_backup(self, name: str, copy: str) -> None:
+        self._ask("POST", f"/backups/{name}/copy", {"name": copy})
+
+    def delete_backup(self, name: str) -> None:
+        self._ask("POST", f"/backups/{name}/delete")
 
     def _ask(self, method: str, path: str, body: object = None, timeout: float = _SLOWEST) -> dict[str, Any]:
         connection = _UnixConnection(self._path, timeout)
@@ -92,7 +102,7 @@ class ControlServer:
         application = web.Application(middlewares=[_explain])
         application.router.add_get("/status", self._status)
         application.router.add_post("/databases/{region}/{action}", self._database)
-        application.router.add_post("/proxies/{region}", self._proxy)
+        application.router.add_post("/backups/{name}/{action}", self._backup)
         return application
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -115,12 +125,20 @@ class ControlServer:
                 await self._databases.set_instances(region, body["count"])
             case "password":
                 await self._databases.set_password(region, body["username"], body["password"])
+            case "parameters":
+                await self._databases.set_parameters(region, body["values"])
+            case "backup":
+                return web.json_response({"bytes": await self._databases.back_up(region, body["name"])})
             case unknown:
                 raise DatabaseError(f"nothing called {unknown} can be done to a database")
         return web.json_response(self._databases.describe(region))
 
-    async def _proxy(self, request: web.Request) -> web.Response:
-        self._proxies[request.match_info["region"]].state = State((await request.json())["state"])
+    async def _backup(self, request: web.Request) -> web.Response:
+        name, body = request.match_info["name"], await request.json()
+        if request.match_info["action"] == "copy":
+            await self._databases.copy_backup(name, body["name"])
+        else:
+            await self._databases.delete_backup(name)
         return web.json_response({})
 
 

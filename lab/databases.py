@@ -3,7 +3,9 @@
 import asyncio
 import asyncio.subprocess
 import os
+import re
 import secrets
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -32,6 +34,7 @@ class Running:
     server: Server
     process: asyncio.subprocess.Process
     source: str | None  # region it streams from
+    parameters: frozenset[str] = frozenset()  # set on top of the lab's own settings
     instances: int = 0  # an Aurora cluster without one is storage: nothing answers for it
 
 
@@ -100,6 +103,17 @@ class Databases:
     async def set_password(self, region: str, username: str, password: str) -> None:
         await asyncio.to_thread(self._require(region).server.set_password, username, password)
 
+    async def set_parameters(self, region: str, values: Mapping[str, str]) -> None:
+        """Exactly these, of those that PostgreSQL knows and can change while it runs."""
+        running = self._require(region)
+        try:
+            applied = await asyncio.to_thread(
+                running.server.set_parameters, values, running.parameters - set(values)
+            )
+        except psycopg.Error as error:
+            raise DatabaseError(f"{region}: {error}") from error
+        running.parameters = frozenset(applied)
+
     async def set_instances(self, region: str, count: int) -> None:
         """The last instance may go when there is no cluster any more."""
         async with self._change:
@@ -107,6 +121,32 @@ class Databases:
                 running = self._require(region)
                 running.instances = count
                 await self._set_endpoints(region, running)
+
+    async def back_up(self, region: str, name: str) -> int:
+        """A base backup that is verified, named by who asked for it; its size in bytes."""
+        server = self._require(region).server
+        target = self._backup(name)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        server.installation.give(target.parent)
+        try:
+            await asyncio.to_thread(server.back_up, target)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+            raise
+        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+
+    async def copy_backup(self, name: str, copy: str) -> None:
+        if not self._backup(name).is_dir():
+            raise DatabaseError(f"there is no backup {name}")
+        await asyncio.to_thread(shutil.copytree, self._backup(name), self._backup(copy))
+
+    async def delete_backup(self, name: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._backup(name), ignore_errors=True)
+
+    def _backup(self, name: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f-]+", name):
+            raise DatabaseError(f"{name} is not the name of a backup")
+        return self._plan.runtime_directory / "backups" / name
 
     async def stop_all(self) -> None:
         for endpoint in self._endpoints.values():

@@ -95,21 +95,23 @@ class FrontDoor:
 
     async def _target(self, request: web.BaseRequest) -> str | None:
         """The path at which the gateway serves this request, None when nothing is deployed for it."""
-        host = (request.host or "").rsplit(":", 1)[0].lower()
-        if host in {self._address, "localhost"}:
-            host = self._host  # a client without the lab's DNS
         path, _, query = request.raw_path.partition("?")
-        found = choose(await self._deployed.mappings(host), path)
+        found = choose(await self._deployed.mappings(self._asked(request)), path)
         if found is None:
             return None
         mapping, rest = found
         # Not by host name: there MiniStack answers GET /health itself.
         return f"/_aws/execute-api/{mapping.api}/{mapping.stage}{rest}" + (f"?{query}" if query else "")
 
+    def _asked(self, request: web.BaseRequest) -> str:
+        """The host name the request is for."""
+        host = (request.host or "").rsplit(":", 1)[0].lower()
+        return self._host if host in {self._address, "localhost"} else host  # a client without the lab's DNS
+
     async def _forward(self, request: web.BaseRequest, target: str, body: bytes) -> web.StreamResponse:
         headers = end_to_end(request.headers)
-        headers.popall("Host", None)
         headers.popall("Content-Length", None)
+        headers["Host"] = self._asked(request)
         headers["X-Forwarded-For"] = ", ".join(
             (*request.headers.getall("X-Forwarded-For", []), request.remote or "")
         )

@@ -6,6 +6,7 @@ is from every one. Network ACLs are left at their default, which lets everything
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
@@ -43,6 +44,17 @@ class AwsReach:
     services: frozenset[str]
 
 
+class Obstacle(StrEnum):
+    """Why a connection to a database is not made, in the words of the lab's log."""
+
+    NO_VPC = "the function is in no VPC, and the database is not public"
+    NOT_LET_OUT = "no security group of the function lets it out to the database"
+    NOT_LET_IN = "no security group of the database lets the function in"
+    OTHER_VPC = "the function is in another VPC"
+    NO_ROUTE = "no route over an active peering to the database"
+    NO_ROUTE_BACK = "no route over an active peering back to the function"
+
+
 def reach_of_aws(network: Network, origin: Placement) -> AwsReach:
     """How a function gets to AWS APIs; one outside of any VPC has the public network."""
     if not origin.subnets:
@@ -56,24 +68,35 @@ def reach_of_aws(network: Network, origin: Placement) -> AwsReach:
     )
 
 
+def gateway_endpoints(network: Network, origin: Placement, service: str) -> tuple[Described, ...]:
+    """The gateway endpoints that a call to `service` ('s3', 'dynamodb') may take, from any of the subnets."""
+    tables = [_table_of(network, subnet) for subnet in origin.subnets]
+    return tuple(
+        endpoint
+        for endpoint in network.endpoints
+        if _service_of(endpoint) == service
+        and any(endpoint in _endpoints_of(network, table) for table in tables)
+    )
+
+
 def obstacle_to_database(
     here: Network, origin: Placement, there: Network, database: Placement, *, same_region: bool
-) -> str | None:
+) -> Obstacle | None:
     """Why a function cannot open a connection to a database, None when it can. Both sides have a say."""
     if not origin.subnets:
-        return "the function is in no VPC, and the database is not public"
+        return Obstacle.NO_VPC
     sources, targets = _blocks(here, origin), _blocks(there, database)
     named = database.security_groups if same_region else ()
     if not _may_leave(here, origin, _POSTGRES, targets, named):
-        return "no security group of the function lets it out to the database"
+        return Obstacle.NOT_LET_OUT
     if not _may_enter(there, database, _POSTGRES, sources, origin.security_groups if same_region else ()):
-        return "no security group of the database lets the function in"
+        return Obstacle.NOT_LET_IN
     if same_region:
-        return None if _vpcs(here, origin) == _vpcs(there, database) else "the function is in another VPC"
+        return None if _vpcs(here, origin) == _vpcs(there, database) else Obstacle.OTHER_VPC
     if not _peered(here, origin, targets):
-        return "no route over an active peering to the database"
+        return Obstacle.NO_ROUTE
     if not _peered(there, database, sources):
-        return "no route over an active peering back to the function"
+        return Obstacle.NO_ROUTE_BACK
     return None
 
 
@@ -145,14 +168,22 @@ def _leads_to_internet(network: Network, table: Described | None) -> bool:
 
 
 def _gateway_endpoints(network: Network, table: Described | None) -> frozenset[str]:
-    return frozenset(
-        endpoint["ServiceName"].rpartition(".")[2]
+    return frozenset(_service_of(endpoint) for endpoint in _endpoints_of(network, table))
+
+
+def _endpoints_of(network: Network, table: Described | None) -> tuple[Described, ...]:
+    return tuple(
+        endpoint
         for endpoint in network.endpoints
         if table is not None
         and endpoint.get("VpcEndpointType") == "Gateway"
         and endpoint.get("State", "").lower() == "available"
         and table["RouteTableId"] in endpoint.get("RouteTableIds", ())
     )
+
+
+def _service_of(endpoint: Described) -> str:
+    return str(endpoint["ServiceName"]).rpartition(".")[2]
 
 
 def _peered(network: Network, origin: Placement, targets: Iterable[IPv4Network]) -> bool:

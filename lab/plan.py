@@ -75,6 +75,10 @@ class LabPlan:
     account_id: str = ACCOUNT_ID
     database: str = "ledger"
     directory_table: str = "payments-directory-lab"
+    alarm_seconds: float = 60.0
+    """How often an alarm is judged; 60 on AWS, and 10 where it is of high resolution."""
+    trail_seconds: float = 30.0
+    """How often CloudTrail delivers; on AWS within about 5 minutes, and nobody's recovery waits for it."""
 
     @property
     def gateway_address(self) -> str:
@@ -104,6 +108,11 @@ class LabPlan:
     @property
     def logs(self) -> Path:
         return self.directory / "logs"
+
+    @property
+    def mail_file(self) -> Path:
+        """What operators' mailboxes would have received, one letter a line."""
+        return self.logs / "mail.jsonl"
 
     @property
     def control_socket(self) -> Path:

@@ -1,5 +1,6 @@
 """The way of one region's programs to AWS: a proxy that changes nothing, keeps a log, and can be closed."""
 
+import asyncio
 import json
 import ssl
 import time
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO
 from urllib.parse import parse_qs
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -64,8 +66,19 @@ class LogEntry:
 class Proxy:
     """Serves one region; requests for other regions pass too, as they do from a VPC with a NAT gateway."""
 
-    def __init__(self, *, region: str, gateway: str, session: aiohttp.ClientSession, log: IO[str]) -> None:
+    def __init__(
+        self,
+        *,
+        region: str,
+        gateway: str,
+        session: aiohttp.ClientSession,
+        log: IO[str],
+        opened: Callable[[tuple[str, int]], None] = lambda _: None,
+    ) -> None:
+        """`opened` hears of every connection, by the address of the client."""
         self.state = State.OPEN
+        self._opened = opened
+        self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._region = region
         self._gateway = URL(gateway)
         self._session = session
@@ -75,6 +88,7 @@ class Proxy:
         started, began = datetime.now(UTC), time.monotonic()
         if self.state is State.CLOSED:
             return _hang_up(request)
+        self._notice(request.transport)
         body: bytes | None = None
         if request.content_type == _FORM:
             body = await request.content.read()
@@ -98,6 +112,11 @@ class Proxy:
             )
             self._log.write(json.dumps(asdict(entry)) + "\n")
         return response
+
+    def _notice(self, connection: asyncio.BaseTransport | None) -> None:
+        if connection is not None and connection not in self._connections:
+            self._connections.add(connection)
+            self._opened(connection.get_extra_info("peername"))
 
     async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
         outgoing = end_to_end(request.headers)

@@ -20,11 +20,12 @@ from aiohttp import web
 from botocore.config import Config
 
 from lab import directories, environment
-from lab.admission import Admission
+from lab.admission import Admission, Callers
 from lab.certificates import write_private
 from lab.control import ControlServer
 from lab.databases import Databases
 from lab.described import Described
+from lab.flows import Flows
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
 from lab.plan import LabPlan, RegionPlan, read_plan
 from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
@@ -79,7 +80,8 @@ class Supervisor:
         directories.prepare(plan)
         self._registry.add("supervisor", os.getpid())
         tls = await self._stage("certificates", asyncio.to_thread(directories.issue_certificates, plan))
-        admission = Admission(plan, Described(plan))
+        flows = stack.enter_context(Flows(plan))
+        admission = Admission(plan, Described(plan), flows)
         endpoints = {
             region.name: _cluster_endpoints(region, tls[region.name], admission)
             for region in plan.data_regions
@@ -94,7 +96,7 @@ class Supervisor:
         session = await stack.enter_async_context(new_session())
         for region in plan.regions.values():
             log = stack.enter_context((plan.logs / f"requests-{region.name}.jsonl").open("a", buffering=1))
-            starting = self._start_proxy(stack, region, session, log)
+            starting = self._start_proxy(stack, region, session, log, flows)
             proxies[region.name] = await self._stage(f"proxy of {region.name}", starting)
         for region in plan.data_regions:
             opening = self._start_front_door(stack, region, session, tls[region.name])
@@ -119,9 +121,22 @@ class Supervisor:
         self._plan.control_socket.chmod(0o600)
 
     async def _start_proxy(
-        self, stack: AsyncExitStack, region: RegionPlan, session: aiohttp.ClientSession, log: IO[str]
+        self,
+        stack: AsyncExitStack,
+        region: RegionPlan,
+        session: aiohttp.ClientSession,
+        log: IO[str],
+        flows: Flows,
     ) -> Proxy:
-        proxy = Proxy(region=region.name, gateway=self._plan.gateway_url, session=session, log=log)
+        callers = Callers(self._plan, region, flows)
+        stack.push_async_callback(callers.close)
+        proxy = Proxy(
+            region=region.name,
+            gateway=self._plan.gateway_url,
+            session=session,
+            log=log,
+            opened=callers.opened,
+        )
         runner = await start_server(proxy.handle, region.address, region.proxy_port)
         stack.push_async_callback(runner.cleanup)
         return proxy

@@ -2,15 +2,65 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
-from troposphere import Sub, Template, apigateway, awslambda, encode_to_dict
+from troposphere import Sub, Template, apigateway, awslambda, encode_to_dict, logs
 
 from templates import policies
+from templates.functions import LOG_RETENTION_DAYS
+from templates.lifetime import keep
 from templates.policies import Value
 
+
+class Operation(NamedTuple):
+    """As API Gateway's metrics and settings name it; `path` is the document's."""
+
+    method: str
+    path: str
+
+
 STAGE = "live"
+# What clients call; health checks are asked by Route 53 and counted for themselves.
+OPERATIONS = (
+    Operation("POST", "/payments"),
+    Operation("GET", "/payments/{payment_id}"),
+    Operation("POST", "/sessions"),
+)
+HEALTH = Operation("GET", "/health")
+# TLS 1.3, or 1.2 with forward secrecy. The API has it as well as its host names, because the API's decides:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-security-policies-update.html
+SECURITY_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+ENDPOINT_ACCESS_MODE = "STRICT"  # the handshake has to ask for the host that the request is for
+# Requests a second, for each operation, the same in both regions: one has to take what the other took.
+THROTTLE: Mapping[str, Any] = {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000}
+# Of its own, so that no flood of payments makes a region look dead to Route 53.
+HEALTH_THROTTLE: Mapping[str, Any] = {"ThrottlingRateLimit": 50, "ThrottlingBurstLimit": 100}
+# Who, when, what, how it ended and how long it took. Nothing that a client chose freely, no header, no body.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+_ACCESS_LOG = {
+    "requestId": "$context.requestId",
+    "extendedRequestId": "$context.extendedRequestId",
+    "traceId": "$context.xrayTraceId",
+    "requestTime": "$context.requestTime",
+    "sourceIp": "$context.identity.sourceIp",
+    "domainName": "$context.domainName",
+    "httpMethod": "$context.httpMethod",
+    "resourcePath": "$context.resourcePath",
+    "protocol": "$context.protocol",
+    "tlsVersion": "$context.tlsVersion",
+    "cipherSuite": "$context.cipherSuite",
+    "status": "$context.status",
+    "responseLength": "$context.responseLength",
+    "responseLatency": "$context.responseLatency",
+    "integrationLatency": "$context.integration.latency",
+    "integrationStatus": "$context.integration.status",
+    "integrationRequestId": "$context.integration.requestId",
+    "errorType": "$context.error.responseType",
+    "wafStatus": "$context.waf.status",
+    "wafResponseCode": "$context.wafResponseCode",
+}
 _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 _EXAMPLES = frozenset({"example", "examples"})
 _PROBLEM = "urn:payments:problem:"
@@ -29,21 +79,33 @@ _GATEWAY_RESPONSES = {
     "REQUEST_TOO_LARGE": ("body-too-large", "413"),
     "THROTTLED": ("too-many-requests", "429"),
     "UNSUPPORTED_MEDIA_TYPE": ("unsupported-media-type", "415"),
+    "WAF_FILTERED": ("malformed-request", "400"),  # unless the firewall says itself what it refuses and why
 }
 
 
-def add_api(
-    template: Template, name: Value, openapi: Mapping[str, Any], function: awslambda.Function
-) -> apigateway.Stage:
-    body = deployable(openapi, function)
+@dataclass(frozen=True, slots=True)
+class ApiPlan:
+    """`log_level` is of the log API Gateway keeps of its own steps: ERROR or INFO."""
+
+    name: Value
+    openapi: Mapping[str, Any]
+    key_arn: Value
+    log_level: str
+    disposable: bool
+
+
+def add_api(template: Template, plan: ApiPlan, function: awslambda.Function) -> apigateway.Stage:
+    body = deployable(plan.openapi, function)
     api = template.add_resource(
         apigateway.RestApi(
             "Api",
-            Name=name,
-            Description=openapi["info"]["title"],
+            Name=plan.name,
+            Description=plan.openapi["info"]["title"],
             Body=body,
             EndpointConfiguration=apigateway.EndpointConfiguration(Types=["REGIONAL"]),
-            # Reached by our names only: the default one knows neither our TLS policy nor our certificate.
+            SecurityPolicy=SECURITY_POLICY,
+            EndpointAccessMode=ENDPOINT_ACCESS_MODE,
+            # Reached by our names only: the default one does not know our certificate.
             DisableExecuteApiEndpoint=True,
         )
     )
@@ -60,6 +122,13 @@ def add_api(
     deployment = template.add_resource(
         apigateway.Deployment(f"Deployment{_fingerprint(body)}", RestApiId=api.ref())
     )
+    access_log = template.add_resource(
+        _log_group(plan, "AccessLogs", policies.named("/aws/apigateway/${Api}", Api=plan.name))
+    )
+    # API Gateway would make it itself, without our key and for ever; so it exists first.
+    execution_log = template.add_resource(
+        _log_group(plan, "ExecutionLogs", Sub(f"API-Gateway-Execution-Logs_${{Id}}/{STAGE}", Id=api.ref()))
+    )
     return template.add_resource(
         apigateway.Stage(
             "Stage",
@@ -67,8 +136,37 @@ def add_api(
             DeploymentId=deployment.ref(),
             StageName=STAGE,
             TracingEnabled=True,
+            AccessLogSetting=apigateway.AccessLogSetting(
+                # Not the group's own ARN, which ends in ":*".
+                DestinationArn=policies.arn("logs", "log-group:${Group}", Group=access_log.ref()),
+                Format=json.dumps(_ACCESS_LOG, separators=(",", ":")),
+            ),
+            MethodSettings=[
+                _method_setting(plan, "*", "/*", THROTTLE),
+                _method_setting(plan, HEALTH.method, "/~1health", HEALTH_THROTTLE),
+            ],
+            DependsOn=[execution_log],
         )
     )
+
+
+def _method_setting(
+    plan: ApiPlan, method: str, path: str, throttle: Mapping[str, Any]
+) -> apigateway.MethodSetting:
+    """What one method is set to replaces what all of them are, so each says everything; ``~1`` is a slash."""
+    return apigateway.MethodSetting(
+        HttpMethod=method,
+        ResourcePath=path,
+        LoggingLevel=plan.log_level,
+        DataTraceEnabled=False,  # it would log bodies and tokens
+        MetricsEnabled=True,  # by method: health checks are none of the clients' requests
+        **throttle,
+    )
+
+
+def _log_group(plan: ApiPlan, title: str, name: Value) -> logs.LogGroup:
+    group = logs.LogGroup(title, LogGroupName=name, KmsKeyId=plan.key_arn, RetentionInDays=LOG_RETENTION_DAYS)
+    return keep(group, disposable=plan.disposable)
 
 
 def deployable(openapi: Mapping[str, Any], function: awslambda.Function) -> dict[str, Any]:
@@ -94,21 +192,21 @@ def deployable(openapi: Mapping[str, Any], function: awslambda.Function) -> dict
         "everything": {"validateRequestBody": True, "validateRequestParameters": True}
     }
     body["x-amazon-apigateway-request-validator"] = "everything"
-    problems = dict(_problems(openapi))
     body["x-amazon-apigateway-gateway-responses"] = {
-        kind: _gateway_response(problems[_PROBLEM + name], status)
+        kind: {
+            "statusCode": status,
+            "responseParameters": {"gatewayresponse.header.Content-Type": "'application/problem+json'"},
+            "responseTemplates": {"application/json": problem(openapi, name, int(status))},
+        }
         for kind, (name, status) in _GATEWAY_RESPONSES.items()
     }
     return body
 
 
-def _gateway_response(problem: Mapping[str, Any], status: str) -> dict[str, Any]:
-    template = json.dumps({key: problem[key] for key in ("type", "title")} | {"status": int(status)})
-    return {
-        "statusCode": status,
-        "responseParameters": {"gatewayresponse.header.Content-Type": "'application/problem+json'"},
-        "responseTemplates": {"application/json": template},
-    }
+def problem(openapi: Mapping[str, Any], name: str, status: int) -> str:
+    """What a client is sent, as JSON: the document's own example of that problem."""
+    example = dict(_problems(openapi))[_PROBLEM + name]
+    return json.dumps({key: example[key] for key in ("type", "title")} | {"status": status})
 
 
 def _problems(node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

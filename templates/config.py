@@ -21,6 +21,7 @@ from templates.support import (
     ENGINE_VERSIONS,
     RUNTIME_SUPPORT_ENDS,
     STRONG_CONSISTENCY_SETS,
+    ZONE_REGION,
 )
 
 # A label ends up in names of buckets, clusters and functions: the strictest of their alphabets.
@@ -38,6 +39,10 @@ Region = Annotated[
 ]
 Block = Annotated[
     IPv4Network, Meta(description="an IPv4 block such as 10.0.0.0/16, with no bits set after the prefix")
+]
+NatGateways = Annotated[
+    str,
+    Meta(pattern=r"^(per-zone|single)\Z", description="per-zone (one in each) or single (one for all)"),
 ]
 EngineVersion = Annotated[
     str,
@@ -105,6 +110,7 @@ class Regions(Struct, frozen=True):
 class Network(Struct, frozen=True):
     primary_cidr: Block
     secondary_cidr: Block
+    nat_gateways: NatGateways
 
 
 class Database(Struct, frozen=True):
@@ -129,6 +135,10 @@ class Alerts(Struct, frozen=True):
     emails: Emails
 
 
+class Audit(Struct, frozen=True):
+    trail: Flag
+
+
 class Failover(Struct, frozen=True):
     automatic: Flag
 
@@ -151,6 +161,7 @@ class Settings(Struct, frozen=True):
     dns: Dns
     objectives: Objectives
     alerts: Alerts
+    audit: Audit
     failover: Failover
     functions: Functions
     test_environment: Flag = False
@@ -161,7 +172,9 @@ class Settings(Struct, frozen=True):
         return Names(self.service, self.environment, self.dns.domain)
 
     def notes(self, today: date) -> tuple[str, ...]:
-        """What an operator should know although nothing is wrong: support that ends within a year or did."""
+        """What an operator should know although nothing is wrong: support that ends within a year or did, and
+        a zone whose id nothing can tell by itself.
+        """
         engine, runtime = self.database.engine_version, self.functions.runtime
         major = engine.split(".")[0]
         candidates = (
@@ -171,11 +184,19 @@ class Settings(Struct, frozen=True):
             ),
             (f"functions.runtime {runtime}: Lambda's support", RUNTIME_SUPPORT_ENDS.get(runtime, date.max)),
         )
-        return tuple(
+        support = (
             f"{what} {'ended' if ends < today else 'ends'} on {ends}; plan the upgrade"
             for what, ends in candidates
             if ends - today <= timedelta(days=365)
         )
+        return (*support, *self._zone_notes())
+
+    def _zone_notes(self) -> Iterator[str]:
+        if self.regions.primary != ZONE_REGION and self.dns.hosted_zone_id is None:
+            yield (
+                f"dns.hosted_zone_id is not set: deploy `zone` to {ZONE_REGION} and set it to what that stack"
+                f" puts out, because its exports cannot be read in {self.regions.primary}"
+            )
 
 
 class ConfigurationError(Exception):

@@ -13,10 +13,10 @@ def _required(**types: Any) -> PropsDictType:
 
 
 class StackSetRoles(AWSObject):
-    """Waits until the administration role can really assume the execution role."""
+    """Waits until the administration role can really assume the execution role, in sessions of that name."""
 
     resource_type = "Custom::StackSetRoles"
-    props = _required(AdministrationRoleArn=str, ExecutionRoleArn=str)
+    props = _required(AdministrationRoleArn=str, ExecutionRoleArn=str, SessionName=str)
 
 
 class PublishedCode(AWSObject):
@@ -42,6 +42,13 @@ class ControlRecord(AWSObject):
 
     resource_type = "Custom::ControlRecord"
     props = _required(Table=str, Active=str)
+
+
+class EmptiedBuckets(AWSObject):
+    """Empties `Buckets`, by region, when it is deleted itself: in test environments, before they go."""
+
+    resource_type = "Custom::EmptiedBuckets"
+    props = _required(Buckets=dict)
 
 
 class SchemaMigration(AWSObject):

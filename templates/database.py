@@ -3,23 +3,24 @@
 from dataclasses import dataclass
 from functools import partial
 
-from troposphere import AWSHelperFn, If, NoValue, Split, Tags, Template, ec2, logs, rds
+from troposphere import AWSHelperFn, If, NoValue, Split, Template, ec2, iam, logs, rds
 
+from templates import deliveries, policies
 from templates.config import Settings
 from templates.functions import LOG_RETENTION_DAYS
 from templates.lifetime import keep
 from templates.links import Link
-from templates.network import ANYWHERE
-from templates.places import IS_PRIMARY, here, lookup
+from templates.parameters import ENGINE, cluster_parameters, instance_parameters
+from templates.places import IS_PRIMARY, here
+from templates.security_groups import PORT, add_security_groups
 
 CLUSTER_ENDPOINT = Link("Database", "ClusterEndpoint", "Host name of this region's cluster.")
 CLUSTER_PORT = Link("Database", "ClusterPort", "Port of this region's cluster.")
 APPLICATION_SECURITY_GROUP_ID = Link(
     "Database", "ApplicationSecurityGroupId", "Security group of whatever may reach the database."
 )
-PORT = 5432
-ENGINE = "aurora-postgresql"
-_NOWHERE = "127.0.0.1/32"  # without any rule of ours, EC2 adds one that allows everything
+# A writer and a reader that takes its place, in both regions: the one that takes over has nobody else to ask.
+INSTANCES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,6 @@ class DatabasePlan:
     vpc_id: AWSHelperFn
     subnet_ids: AWSHelperFn  # separated by commas
     key_arn: AWSHelperFn
-    instances: int = 1
 
 
 def add_global_cluster(template: Template, settings: Settings) -> rds.GlobalCluster:
@@ -45,85 +45,27 @@ def add_global_cluster(template: Template, settings: Settings) -> rds.GlobalClus
     return template.add_resource(keep(cluster, disposable=settings.test_environment))
 
 
-def add_database(template: Template, settings: Settings, plan: DatabasePlan) -> None:
+def add_database(template: Template, settings: Settings, plan: DatabasePlan) -> rds.DBCluster:
     names = settings.names
     application, database = add_security_groups(template, plan.vpc_id)
     cluster = _add_cluster(template, settings, plan, database)
-    parameters = _add_instance_parameters(template, settings)
-    for number in range(1, plan.instances + 1):
-        _add_instance(template, settings, plan, cluster, parameters, number)
+    parameters = template.add_resource(instance_parameters(settings))
+    metrics_role = template.add_resource(_metrics_role(settings))
+    first: rds.DBInstance | None = None
+    for number in range(1, INSTANCES + 1):
+        instance = _instance(settings, plan, number)
+        instance.DBClusterIdentifier = cluster.ref()
+        instance.DBParameterGroupName = parameters.ref()
+        instance.MonitoringRoleArn = metrics_role.get_att("Arn")
+        # Whichever is made first becomes the writer.
+        if first is not None:
+            instance.DependsOn = [first]
+        first = first or instance
+        template.add_resource(keep(instance, disposable=settings.test_environment))
     template.add_output(CLUSTER_ENDPOINT.publish(names, cluster.get_att("Endpoint.Address")))
     template.add_output(CLUSTER_PORT.publish(names, cluster.get_att("Endpoint.Port")))
     template.add_output(APPLICATION_SECURITY_GROUP_ID.publish(names, application.ref()))
-
-
-def add_security_groups(
-    template: Template, vpc_id: AWSHelperFn
-) -> tuple[ec2.SecurityGroup, ec2.SecurityGroup]:
-    """The application's and the database's; each names the other, so their rules are separate resources."""
-    application = template.add_resource(
-        ec2.SecurityGroup(
-            "ApplicationSecurityGroup",
-            GroupDescription="Functions that use the database",
-            VpcId=vpc_id,
-            SecurityGroupEgress=[
-                ec2.SecurityGroupRule(
-                    IpProtocol="tcp",
-                    FromPort=443,
-                    ToPort=443,
-                    CidrIp=ANYWHERE,
-                    Description="AWS services, through gateway endpoints and NAT",
-                )
-            ],
-            Tags=Tags(Name="application"),
-        )
-    )
-    database = template.add_resource(
-        ec2.SecurityGroup(
-            "DatabaseSecurityGroup",
-            GroupDescription="The database",
-            VpcId=vpc_id,
-            SecurityGroupEgress=[
-                ec2.SecurityGroupRule(
-                    IpProtocol="tcp",
-                    FromPort=PORT,
-                    ToPort=PORT,
-                    CidrIp=_NOWHERE,
-                    Description="Nothing: a database answers, it never calls",
-                )
-            ],
-            Tags=Tags(Name="database"),
-        )
-    )
-    for rule in (
-        ec2.SecurityGroupEgress(
-            "ApplicationToDatabase",
-            GroupId=application.get_att("GroupId"),
-            DestinationSecurityGroupId=database.get_att("GroupId"),
-            Description="The database of this region",
-        ),
-        ec2.SecurityGroupEgress(
-            "ApplicationToPeer",
-            GroupId=application.get_att("GroupId"),
-            CidrIp=lookup("PeerCidr"),
-            Description="The database of the other region, by the peering",
-        ),
-        ec2.SecurityGroupIngress(
-            "DatabaseFromApplication",
-            GroupId=database.get_att("GroupId"),
-            SourceSecurityGroupId=application.get_att("GroupId"),
-            Description="Functions of this region",
-        ),
-        ec2.SecurityGroupIngress(
-            "DatabaseFromPeer",
-            GroupId=database.get_att("GroupId"),
-            CidrIp=lookup("PeerCidr"),
-            Description="Functions of the other region, by the peering",
-        ),
-    ):
-        rule.IpProtocol, rule.FromPort, rule.ToPort = "tcp", PORT, PORT
-        template.add_resource(rule)
-    return application, database
+    return cluster
 
 
 def _add_cluster(
@@ -147,15 +89,7 @@ def _add_cluster(
             SubnetIds=Split(",", plan.subnet_ids),
         )
     )
-    parameters = template.add_resource(
-        rds.DBClusterParameterGroup(
-            "ClusterParameters",
-            DBClusterParameterGroupName=here(partial(names.regional, f"ledger-{_major(settings)}")),
-            Description="TLS only; statements that change the schema are logged",
-            Family=f"{ENGINE}{_major(settings)}",
-            Parameters={"rds.force_ssl": "1", "log_statement": "ddl"},
-        )
-    )
+    parameters = template.add_resource(cluster_parameters(settings))
     cluster = rds.DBCluster(
         "Cluster",
         DBClusterIdentifier=here(identifier),
@@ -182,54 +116,53 @@ def _add_cluster(
         PreferredMaintenanceWindow="sun:08:30-sun:09:30",
         AutoMinorVersionUpgrade=False,
         CopyTagsToSnapshot=True,
+        # Whoever deletes it in spite of everything finds its last 35 days, and takes the final snapshot: the
+        # stack keeps a cluster (see lifetime.keep), so it is never CloudFormation that could take one.
+        DeleteAutomatedBackups=disposable,
         DeletionProtection=not disposable,
         DependsOn=[log_group],
     )
     return template.add_resource(keep(cluster, disposable=disposable))
 
 
-def _add_instance_parameters(template: Template, settings: Settings) -> rds.DBParameterGroup:
-    return template.add_resource(
-        rds.DBParameterGroup(
-            "InstanceParameters",
-            DBParameterGroupName=here(partial(settings.names.regional, f"ledger-{_major(settings)}")),
-            Description="Statements that take longer than a second are logged",
-            Family=f"{ENGINE}{_major(settings)}",
-            Parameters={"log_min_duration_statement": "1000"},
-        )
-    )
-
-
-def _add_instance(
-    template: Template,
-    settings: Settings,
-    plan: DatabasePlan,
-    cluster: rds.DBCluster,
-    parameters: rds.DBParameterGroup,
-    number: int,
-) -> None:
-    instance = rds.DBInstance(
+def _instance(settings: Settings, plan: DatabasePlan, number: int) -> rds.DBInstance:
+    return rds.DBInstance(
         f"Instance{number}",
         DBInstanceIdentifier=here(partial(settings.names.regional, f"ledger-{number}")),
-        DBClusterIdentifier=cluster.ref(),
         DBInstanceClass="db.serverless",
         Engine=ENGINE,
-        DBParameterGroupName=parameters.ref(),
         PubliclyAccessible=False,
+        # Tiers 0 and 1 grow with the writer, so whoever takes over is as large as it was.
+        PromotionTier=number - 1,
         # A global database's regions are upgraded in an order, and long-term support means to stay.
         AutoMinorVersionUpgrade=False,
         CACertificateIdentifier="rds-ca-rsa2048-g1",
         EnablePerformanceInsights=True,
         PerformanceInsightsKMSKeyId=plan.key_arn,
         PerformanceInsightsRetentionPeriod=7,
+        MonitoringInterval=60,
     )
-    template.add_resource(keep(instance, disposable=settings.test_environment))
+
+
+def _metrics_role(settings: Settings) -> iam.Role:
+    """Enhanced monitoring writes to the group RDSOSMetrics, which RDS makes once for the account's region."""
+    return iam.Role(
+        "MetricsRole",
+        RoleName=here(partial(settings.names.regional, "os-metrics")),
+        PermissionsBoundary=policies.boundary_arn(settings.names),
+        Description="Lets RDS write what an instance's operating system measures",
+        AssumeRolePolicyDocument=policies.document(
+            policies.assumed_by_service(
+                "monitoring.rds.amazonaws.com",
+                *deliveries.own_resources("rds", f"db:{settings.names.service}-*"),
+            )
+        ),
+        Policies=[
+            iam.Policy(PolicyName="metrics", PolicyDocument=policies.document(*deliveries.write_os_metrics()))
+        ],
+    )
 
 
 def _master(settings: Settings, field: str) -> str:
     """Resolved by CloudFormation when it deploys, and never shown by it."""
     return f"{{{{resolve:secretsmanager:{settings.names.secret('master')}:SecretString:{field}}}}}"
-
-
-def _major(settings: Settings) -> str:
-    return settings.database.engine_version.split(".")[0]

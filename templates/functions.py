@@ -51,6 +51,7 @@ class FunctionPlan:
     timeout_seconds: int
     memory_mb: int
     placement: Placement | None = None
+    boundary: Value | None = None  # every role of a regional stack has one
 
 
 def packaged(bucket: Value, package: str) -> awslambda.Code:
@@ -105,10 +106,13 @@ def _role(plan: FunctionPlan, log_group_arn: GetAtt) -> iam.Role:
     ]
     if plan.placement is not None:
         statements += [policies.attach_to_network(), policies.refuse_network_to_code(function_arn)]
-    return iam.Role(
+    role = iam.Role(
         f"{plan.title}Role",
         RoleName=plan.role_name,
         Description=f"What the function {plan.title} may do",
         AssumeRolePolicyDocument=policies.document(policies.assumed_by_service("lambda.amazonaws.com")),
         Policies=[iam.Policy(PolicyName="function", PolicyDocument=policies.document(*statements))],
     )
+    if plan.boundary is not None:
+        role.PermissionsBoundary = plan.boundary
+    return role

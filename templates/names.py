@@ -57,6 +57,11 @@ class Names(NamedTuple):
         return f"/aws/lambda/{function}"
 
     @property
+    def metrics(self) -> str:
+        """The namespace of what our own code counts; one account may hold several environments."""
+        return f"{self.service}/{self.environment}"
+
+    @property
     def plan(self) -> str:
         """The Region switch plan, found by this name because its ARN ends in a random suffix."""
         return self.shared("failover")
@@ -68,7 +73,8 @@ class Names(NamedTuple):
         their first name, https://docs.aws.amazon.com/acm/latest/userguide/gs-acm-request-public.html
         """
         yield BoundedName("Region switch plan", self.plan, 32)
-        yield BoundedName("S3 bucket", self.bucket("code", "secondary"), 63)
+        yield BoundedName("S3 bucket", self.bucket("transactions", "secondary"), 63)
+        yield BoundedName("Backup vault", self.regional("ledger", "secondary"), 50)
         yield BoundedName("RDS global cluster", self.shared("ledger"), 63)
         yield BoundedName("RDS cluster", self.regional("ledger", "secondary"), 63)
         yield BoundedName("RDS instance", self.regional("ledger-1", "secondary"), 63)

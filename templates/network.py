@@ -1,4 +1,4 @@
-"""The network of one region: three zones, each with two subnets and a NAT gateway of its own."""
+"""The network of one region: three zones, each with two subnets and, unless one is enough, a NAT gateway."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -19,6 +19,7 @@ PRIVATE_ROUTE_TABLES = tuple(
     Link("Network", f"PrivateRouteTable{letter}", f"Routes of the private subnet in zone {letter}.")
     for letter in "ABC"
 )
+NAT_GATEWAY_IDS = Link("Network", "NatGatewayIds", "NAT gateways, separated by commas.")
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -30,6 +31,7 @@ class NetworkPlan:
     secondary: IPv4Network
     regions: tuple[str, str]
     tables: str  # the pattern of our tables' names
+    nat_in_each_zone: bool  # else the first zone's serves all three
 
     def blocks(self, letter: str, *, public: bool) -> If:
         """One sixteenth each, private ones first: room for as many again."""
@@ -42,7 +44,7 @@ def _sixteenth(cidr: IPv4Network, position: int) -> str:
     return str(next(islice(cidr.subnets(prefixlen_diff=4), position, None)))
 
 
-def add_network(template: Template, names: Names, plan: NetworkPlan) -> None:
+def add_network(template: Template, names: Names, plan: NetworkPlan) -> ec2.VPC:
     vpc = template.add_resource(
         ec2.VPC(
             "Vpc",
@@ -66,17 +68,23 @@ def add_network(template: Template, names: Names, plan: NetworkPlan) -> None:
         )
     )
     subnets, tables = [], []
+    gateways: list[ec2.NatGateway] = []
     for letter in "ABC":
-        nat = _add_public_zone(template, plan, letter, vpc, public, attachment)
-        subnet, table = _add_private_zone(template, plan, letter, vpc, nat)
+        public_subnet = _add_public_zone(template, plan, letter, vpc, public)
+        if not gateways or plan.nat_in_each_zone:
+            gateways.append(_add_nat_gateway(template, letter, public_subnet, attachment))
+        subnet, table = _add_private_zone(template, plan, letter, vpc, gateways[-1])
         subnets.append(subnet)
         tables.append(table)
     _add_endpoints(template, plan, vpc, tables)
     template.add_output(VPC_ID.publish(names, vpc.ref()))
     subnet_ids = Join(",", [subnet.ref() for subnet in subnets])
     template.add_output(PRIVATE_SUBNET_IDS.publish(names, subnet_ids))
+    gateway_ids = Join(",", [gateway.ref() for gateway in gateways])
+    template.add_output(NAT_GATEWAY_IDS.publish(names, gateway_ids))
     for link, table in zip(PRIVATE_ROUTE_TABLES, tables, strict=True):
         template.add_output(link.publish(names, table.ref()))
+    return vpc
 
 
 def _add_internet_gateway(template: Template, vpc: ec2.VPC) -> ec2.VPCGatewayAttachment:
@@ -89,19 +97,20 @@ def _add_internet_gateway(template: Template, vpc: ec2.VPC) -> ec2.VPCGatewayAtt
 
 
 def _add_public_zone(
-    template: Template,
-    plan: NetworkPlan,
-    letter: str,
-    vpc: ec2.VPC,
-    table: ec2.RouteTable,
-    attachment: ec2.VPCGatewayAttachment,
-) -> ec2.NatGateway:
+    template: Template, plan: NetworkPlan, letter: str, vpc: ec2.VPC, table: ec2.RouteTable
+) -> ec2.Subnet:
     subnet = template.add_resource(_subnet("Public", plan, letter, vpc))
     template.add_resource(
         ec2.SubnetRouteTableAssociation(
             f"PublicRoutes{letter}", SubnetId=subnet.ref(), RouteTableId=table.ref()
         )
     )
+    return subnet
+
+
+def _add_nat_gateway(
+    template: Template, letter: str, subnet: ec2.Subnet, attachment: ec2.VPCGatewayAttachment
+) -> ec2.NatGateway:
     address = template.add_resource(
         # An address in a VPC needs the internet gateway attached, or its release fails on deletion.
         ec2.EIP(

@@ -21,8 +21,11 @@ from awacs.aws import (
 )
 from troposphere import AWSHelperFn, Ref, Sub
 
+from templates.names import Names
+
 ACCOUNT = Ref("AWS::AccountId")
 Value = str | AWSHelperFn
+BOUNDARY = "boundary"
 
 
 def named(pattern: str, **values: Value) -> Value:
@@ -32,8 +35,10 @@ def named(pattern: str, **values: Value) -> Value:
     return Sub(pattern, dict(values))
 
 
-def arn(service: str, resource: str, *, region: str = "${AWS::Region}", **values: Value) -> Sub:
+def arn(service: str, resource: str, *, region: Value = "${AWS::Region}", **values: Value) -> Sub:
     """An ARN in this account; `resource` may hold ``${Name}`` for each of `values`."""
+    if not isinstance(region, str):
+        values["Region"], region = region, "${Region}"
     return Sub(f"arn:${{AWS::Partition}}:{service}:{region}:${{AWS::AccountId}}:{resource}", dict(values))
 
 
@@ -41,9 +46,18 @@ def bucket_arn(name: Value, suffix: str = "") -> Sub:
     return Sub(f"arn:${{AWS::Partition}}:s3:::${{Bucket}}{suffix}", Bucket=name)
 
 
-def endpoint(service: str, region: str) -> Sub:
+def endpoint(service: str, region: Value) -> Sub:
     """How KMS names the service that asks on a caller's behalf (``kms:ViaService``)."""
+    if not isinstance(region, str):
+        return Sub(f"{service}.${{Region}}.${{AWS::URLSuffix}}", Region=region)
     return Sub(f"{service}.{region}.${{AWS::URLSuffix}}")
+
+
+def boundary_arn(names: Names) -> Sub:
+    """The most that a role of a regional stack may do. `root` makes it before any of them, and no role can be
+    made there without it (see templates/boundary.py).
+    """
+    return arn("iam", f"policy/{names.shared(BOUNDARY)}", region="")
 
 
 def document(*statements: Statement) -> PolicyDocument:
@@ -62,8 +76,11 @@ def assumed_by_service(service: str, *conditions: StringEquals | ArnLike) -> Sta
     return statement
 
 
-def assumed_by_role(role_arn: AWSHelperFn) -> Statement:
-    return Statement(Effect=Allow, Principal=Principal("AWS", role_arn), Action=[sts.AssumeRole])
+def assumed_by_role(role_arn: AWSHelperFn, condition: Condition | None = None) -> Statement:
+    statement = Statement(Effect=Allow, Principal=Principal("AWS", role_arn), Action=[sts.AssumeRole])
+    if condition is not None:
+        statement.Condition = condition
+    return statement
 
 
 def allow(
@@ -144,7 +161,7 @@ def decrypt_environment(key_arn: Value, function_arn: Value) -> Statement:
     return allow("DecryptOwnEnvironment", [kms.Decrypt], key_arn, condition=Condition(own))
 
 
-def use_aliased_key(sid: str, region: str, alias: str, service: str, *actions: Action) -> Statement:
+def use_aliased_key(sid: str, region: Value, alias: Value, service: str, *actions: Action) -> Statement:
     """A key in another region, by its alias: IAM ignores alias ARNs, so any key *that has this alias*.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html

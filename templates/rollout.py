@@ -50,6 +50,36 @@ def add_rollout(template: Template, settings: Settings) -> awslambda.Function:
     )
 
 
+def emptied_buckets(settings: Settings) -> dict[str, list[str]]:
+    """By region. The ones that receive access logs come last: what happens to the others is written there."""
+    names, regions = settings.names, settings.regions
+    components = ("code", "received", "transactions", "access-logs")
+    audit = [names.bucket("audit", "primary")] if settings.audit.trail else []
+    return {
+        regions.primary: audit + [names.bucket(component, "primary") for component in components],
+        regions.secondary: [names.bucket(component, "secondary") for component in components],
+    }
+
+
+def _empty_buckets(settings: Settings) -> list[Statement]:
+    """In test environments only; everywhere else the function can delete nothing."""
+    if not settings.test_environment:
+        return []
+    buckets = [name for names in emptied_buckets(settings).values() for name in names]
+    return [
+        allow(
+            "FindVersions",
+            [s3.ListBucketVersions, s3.PutBucketLogging],
+            *(policies.bucket_arn(bucket) for bucket in buckets),
+        ),
+        allow(
+            "DeleteVersions",
+            [s3.DeleteObject, s3.DeleteObjectVersion],
+            *(policies.bucket_arn(bucket, "/*") for bucket in buckets),
+        ),
+    ]
+
+
 def _statements(settings: Settings) -> list[Statement]:
     names, regions = settings.names, settings.regions
     buckets = [names.bucket("code", "primary"), names.bucket("code", "secondary")]
@@ -98,4 +128,5 @@ def _statements(settings: Settings) -> list[Statement]:
             kms.Decrypt,
             kms.GenerateDataKey,
         ),
+        *_empty_buckets(settings),
     ]

@@ -4,19 +4,25 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TypeVar
 
-from troposphere import AWSObject, Output, Parameter, Template, awslambda
+from troposphere import AWSObject, Output, Parameter, Template, awslambda, cloudtrail
 
 from templates import foundation, service, zone
+from templates.alarms import names_in
+from templates.audit import add_trail
+from templates.boundary import add_boundary
 from templates.config import Settings
 from templates.credentials import add_credentials
-from templates.custom import ControlRecord, PublishedCode, StackSetOutputs, StackSetRoles
+from templates.custom import ControlRecord, EmptiedBuckets, PublishedCode, StackSetOutputs, StackSetRoles
+from templates.dashboard import add_dashboard
 from templates.database import add_global_cluster
 from templates.functions import MIGRATIONS_PACKAGE, SERVICE_PACKAGE
+from templates.names import Place
 from templates.peering import add_peering
 from templates.policies import Value
-from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout
-from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set
+from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout, emptied_buckets
+from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set, trial_session
 from templates.tables import add_tables
+from templates.target import add_environment
 
 SERVICE_REGION_ORDER = "ServiceRegionOrder"
 
@@ -28,17 +34,20 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     template.set_version()
     # No resource here is of a serverless type: it tells the linters that `sam` packages the rollout function.
     template.set_transform("AWS::Serverless-2016-10-31")
+    add_environment(template, settings)
     order = template.add_parameter(_service_region_order(settings))
     primary_first = [regions.primary, regions.secondary]
 
     function = add_rollout(template, settings)
     roles = add_roles(template, settings, function.Role)
-    ready = template.add_resource(_roles_ready(function, roles))
+    boundary = add_boundary(template, settings)
+    ready = template.add_resource(_roles_ready(settings, function, roles))
+    ready.DependsOn = [boundary]
     foundations = add_stack_set(
         template,
         settings,
         roles,
-        StackSetPlan("foundation", "Network, key and code bucket of each region", primary_first, {}),
+        StackSetPlan("foundation", "Network, key and receiving buckets of each region", primary_first, {}),
         after=[ready],
     )
     outputs = template.add_resource(_foundation_outputs(settings, function, foundations, regional))
@@ -71,9 +80,13 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         settings,
         roles,
         # The first cluster founds the global database.
-        StackSetPlan("data", "Database of each region", primary_first, {}),
+        StackSetPlan("data", "Database, backups and transaction log of each region", primary_first, {}),
         after=[global_cluster, *secrets.values()],
     )
+    trail = _add_audit(template, settings, outputs) if settings.audit.trail else None
+    filled: AWSObject = databases
+    if settings.test_environment:
+        filled = _add_emptied_buckets(template, settings, function, databases, trail)
     hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
     add_stack_set(
         template,
@@ -85,8 +98,11 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             order.ref(),
             {service.HOSTED_ZONE_ID: hosted_zone_id, service.PEERING_CONNECTION_ID: peering.ref()},
         ),
-        after=[databases, code, control, *tables.values()],
+        after=[filled, code, control, *tables.values()],
     )
+    alarms = service.alarm_plans(settings, health_check="")
+    places: tuple[Place, ...] = ("primary", "secondary")
+    add_dashboard(template, settings, {place: names_in(settings, alarms, place) for place in places})
     _add_outputs(
         template,
         settings,
@@ -100,6 +116,14 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             "DirectoryTableName": ("Merchants and accounts.", tables["directory"].ref()),
             "SessionsTableName": ("Session tokens of merchants.", tables["sessions"].ref()),
             "MasterSecretArn": ("Break-glass credentials of the database.", secrets["master"].ref()),
+            "MigratorSecretArn": (
+                "Credentials that releases change the ledger's schema with.",
+                secrets["migrator"].ref(),
+            ),
+            "ApplicationSecretArn": (
+                "Credentials that payments are posted with.",
+                secrets["application"].ref(),
+            ),
             "PeeringConnectionId": ("Peering of the two regions' networks.", peering.ref()),
             "RolloutFunctionName": ("Function to look at when a custom resource fails.", function.ref()),
             "StackSetAdministrationRoleArn": (
@@ -111,6 +135,46 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     return template
 
 
+def _add_emptied_buckets(
+    template: Template,
+    settings: Settings,
+    function: awslambda.Function,
+    databases: AWSObject,
+    trail: cloudtrail.Trail | None,
+) -> EmptiedBuckets:
+    """Made when every bucket is there and before anything is put into them: so it is deleted in between."""
+    emptied = EmptiedBuckets(
+        "EmptiedBuckets",
+        ServiceToken=function.get_att("Arn"),
+        ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
+        Buckets=emptied_buckets(settings),
+        DependsOn=[databases],
+    )
+    if trail is not None:
+        emptied.DependsOn.append("AuditBucket")
+        trail.DependsOn = [*trail.DependsOn, emptied]
+    return template.add_resource(emptied)
+
+
+def _add_audit(template: Template, settings: Settings, outputs: StackSetOutputs) -> cloudtrail.Trail:
+    trail = add_trail(template, settings, after=[outputs])
+    template.add_output(
+        Output(
+            "AuditTrailArn",
+            Description="Who did what in this account, in every region.",
+            Value=trail.get_att("Arn"),
+        )
+    )
+    template.add_output(
+        Output(
+            "AuditBucketName",
+            Description="Where the audit trail's files are, for as long as nobody may delete them.",
+            Value=trail.S3BucketName,
+        )
+    )
+    return trail
+
+
 def _service_region_order(settings: Settings) -> Parameter:
     return Parameter(
         SERVICE_REGION_ORDER,
@@ -120,13 +184,14 @@ def _service_region_order(settings: Settings) -> Parameter:
     )
 
 
-def _roles_ready(function: awslambda.Function, roles: Roles) -> StackSetRoles:
+def _roles_ready(settings: Settings, function: awslambda.Function, roles: Roles) -> StackSetRoles:
     return StackSetRoles(
         "RolesReady",
         ServiceToken=function.get_att("Arn"),
         ServiceTimeout=SERVICE_TIMEOUT_SECONDS,
         AdministrationRoleArn=roles.administration.get_att("Arn"),
         ExecutionRoleArn=roles.execution.get_att("Arn"),
+        SessionName=trial_session(settings.names),
     )
 
 
@@ -177,5 +242,17 @@ def _add_outputs(template: Template, settings: Settings, values: Mapping[str, tu
         "SecondaryUrl": ("The secondary region's API, active or not.", names.host("secondary")),
     }
     described = {title: (text, f"https://{host}") for title, (text, host) in hosts.items()} | dict(values)
+    places: tuple[Place, ...] = ("primary", "secondary")
+    for place in places:
+        described |= {
+            f"{place.capitalize()}TransactionsBucketName": (
+                f"The {place} region's transaction log; the other region holds a copy.",
+                names.bucket("transactions", place),
+            ),
+            f"{place.capitalize()}BackupVaultName": (
+                f"The {place} region's backups of the ledger, and copies of the other's.",
+                names.regional("ledger", place),
+            ),
+        }
     for title, (description, value) in described.items():
         template.add_output(Output(title, Description=description, Value=value))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from troposphere import AWSHelperFn, If, NoValue, Tags, Template, apigateway, certificatemanager, route53
 from troposphere.validators.route53 import AliasTarget
 
+from templates.api import ENDPOINT_ACCESS_MODE, HEALTH, SECURITY_POLICY
 from templates.names import Names
 from templates.places import IS_PRIMARY, here, lookup
 from templates.policies import Value
@@ -20,7 +21,8 @@ class RoutingPlan:
     hosted_zone_id: AWSHelperFn
 
 
-def add_routing(template: Template, plan: RoutingPlan, stage: apigateway.Stage) -> None:
+def add_routing(template: Template, plan: RoutingPlan, stage: apigateway.Stage) -> route53.HealthCheck:
+    """The health check exists in the primary region only."""
     names = plan.names
     host = here(names.host)
     certificate = template.add_resource(_certificate(plan, host))
@@ -50,6 +52,7 @@ def add_routing(template: Template, plan: RoutingPlan, stage: apigateway.Stage) 
             AliasTarget=_alias(regional),
         )
     )
+    return health_check
 
 
 def _certificate(plan: RoutingPlan, host: Value) -> certificatemanager.Certificate:
@@ -79,7 +82,8 @@ def _add_domain(
             DomainName=name,
             RegionalCertificateArn=certificate.ref(),
             EndpointConfiguration=apigateway.EndpointConfiguration(Types=["REGIONAL"]),
-            SecurityPolicy="TLS_1_2",
+            SecurityPolicy=SECURITY_POLICY,
+            EndpointAccessMode=ENDPOINT_ACCESS_MODE,
         )
     )
     template.add_resource(
@@ -101,7 +105,7 @@ def _health_check(names: Names) -> route53.HealthCheck:
             Type="HTTPS",
             FullyQualifiedDomainName=names.host("primary"),
             Port=443,
-            ResourcePath="/health",
+            ResourcePath=HEALTH.path,
             EnableSNI=True,
             RequestInterval=CHECK_INTERVAL_SECONDS,
             FailureThreshold=CHECK_FAILURES,

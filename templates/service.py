@@ -1,4 +1,4 @@
-"""The regional stack that is a release: functions, API, host names, and the schema they need."""
+"""The regional stack that is a release: functions, API, host names, alarms, and the schema they need."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,14 +6,16 @@ from typing import Any
 
 from awacs import dynamodb, kms
 from awacs.aws import Statement
-from troposphere import Output, Parameter, Sub, Template, awslambda
+from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, awslambda
 
 from templates import policies
-from templates.api import add_api
+from templates.alarms import add_health_condition, alarms
+from templates.api import ApiPlan, add_api, problem
 from templates.config import Settings
 from templates.custom import SchemaMigration
 from templates.database import APPLICATION_SECURITY_GROUP_ID, CLUSTER_ENDPOINT, CLUSTER_PORT
 from templates.encryption import KEY_ARN
+from templates.firewall import FirewallPlan, add_firewall
 from templates.functions import (
     MIGRATIONS_PACKAGE,
     SERVICE_PACKAGE,
@@ -22,7 +24,9 @@ from templates.functions import (
     add_function,
     packaged,
 )
+from templates.monitoring import AlarmPlan, add_alarm
 from templates.network import PRIVATE_SUBNET_IDS
+from templates.notifications import add_topic
 from templates.peering import add_peering_routes
 from templates.places import add_places, here
 from templates.policies import Value
@@ -38,7 +42,7 @@ _MIGRATION_TIMEOUT_SECONDS = 600
 
 def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     names = settings.names
-    template = Template(Description="Payments: functions, API and host names of one region")
+    template = Template(Description="Payments: functions, API, host names and alarms of one region")
     template.set_version()
     add_places(template, settings)
     hosted_zone_id = template.add_parameter(
@@ -59,8 +63,10 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     migration = _add_migration(template, settings)
     api_function = add_function(template, settings, _api_plan(settings))
     api_function.DependsOn = [migration]  # a release whose migration fails never gets to run its code
-    stage = add_api(template, here(partial(names.regional, "api")), openapi, api_function)
-    add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
+    stage = add_api(template, _rest_api_plan(settings, openapi), api_function)
+    add_firewall(template, _firewall_plan(settings, openapi), stage)
+    health_check = add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
+    _add_alarms(template, settings, health_check.ref())
     add_peering_routes(template, names, peering_connection_id.ref())
     template.add_output(
         Output(
@@ -73,6 +79,48 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
         Output("ApiFunctionName", Description="Function behind the API.", Value=api_function.ref())
     )
     return template
+
+
+def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
+    """Of one region; `health_check` is the id of the primary's."""
+    return alarms(settings, [_api_plan(settings), _migrate_plan(settings)], health_check)
+
+
+def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperFn) -> None:
+    names = settings.names
+    topic = add_topic(
+        template,
+        here(partial(names.regional, "alerts")),
+        settings.alerts.emails,
+        KEY_ARN.read(names),
+        alarms=here(partial(names.regional, "*")),
+    )
+    add_health_condition(template)
+    for plan in alarm_plans(settings, health_check):
+        add_alarm(template, names, topic.ref(), plan)
+    template.add_output(
+        Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.ref())
+    )
+
+
+def _rest_api_plan(settings: Settings, openapi: Mapping[str, Any]) -> ApiPlan:
+    return ApiPlan(
+        name=here(partial(settings.names.regional, "api")),
+        openapi=openapi,
+        key_arn=KEY_ARN.read(settings.names),
+        log_level="INFO" if settings.test_environment else "ERROR",
+        disposable=settings.test_environment,
+    )
+
+
+def _firewall_plan(settings: Settings, openapi: Mapping[str, Any]) -> FirewallPlan:
+    return FirewallPlan(
+        name=here(partial(settings.names.regional, "api")),
+        key_arn=KEY_ARN.read(settings.names),
+        too_many_requests=problem(openapi, "too-many-requests", 429),
+        body_too_large=problem(openapi, "body-too-large", 413),
+        disposable=settings.test_environment,
+    )
 
 
 def _add_migration(template: Template, settings: Settings) -> SchemaMigration:
@@ -95,7 +143,7 @@ def _api_plan(settings: Settings) -> FunctionPlan:
     environment |= {
         "DATABASE_SECRET": names.secret("application"),
         "POWERTOOLS_SERVICE_NAME": "api",
-        "POWERTOOLS_METRICS_NAMESPACE": names.service,
+        "POWERTOOLS_METRICS_NAMESPACE": names.metrics,
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
     key_arn = KEY_ARN.read(names)
@@ -103,6 +151,7 @@ def _api_plan(settings: Settings) -> FunctionPlan:
         title="Api",
         name=here(partial(names.regional, "api")),
         role_name=here(partial(names.regional, "api")),
+        boundary=policies.boundary_arn(names),
         description="Answers the payment API",
         handler="handlers.api.handle",
         code=_code(settings, SERVICE_PACKAGE),
@@ -131,6 +180,7 @@ def _migrate_plan(settings: Settings) -> FunctionPlan:
         title="Migrate",
         name=here(partial(names.regional, "migrate")),
         role_name=here(partial(names.regional, "migrate")),
+        boundary=policies.boundary_arn(names),
         description="Brings the ledger's schema to what this release needs",
         handler="handlers.migrate.handle",
         code=_code(settings, MIGRATIONS_PACKAGE),

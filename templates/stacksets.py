@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from awacs import cloudformation, route53, s3, sts
-from awacs import iam as iam_actions
-from awacs.aws import Action, ArnLike, Condition, Statement, StringEquals
+from awacs import sts
+from awacs.aws import Action, ArnLike, Condition, Deny, Statement, StringEquals, StringLike, StringNotLike
 from troposphere import AWSHelperFn, AWSObject, Ref, Tags, Template, iam
 from troposphere import cloudformation as cfn
 
 from templates import policies
 from templates.config import Settings
-from templates.names import Names, Place
+from templates.execution import granted, tags
+from templates.names import Names
 from templates.policies import Value, allow, arn
+from templates.target import ENVIRONMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,15 @@ class StackSetPlan:
 
 
 def add_roles(template: Template, settings: Settings, rollout_role_arn: AWSHelperFn) -> Roles:
-    """Our own, because the ones AWS suggests have fixed names and may do everything."""
+    """Our own, because the ones AWS suggests have fixed names and may do everything.
+
+    The rollout function may assume them, to find out once whether StackSets could yet; trust cannot be
+    limited to a time. So its sessions have to have a name that StackSets does not use, at both steps, and a
+    session of that name may do nothing.
+    """
     names = settings.names
+    trial = f"*:{trial_session(names)}"  # of aws:userid, which is a role's id and the session's name
+    named = Condition(StringEquals({"sts:RoleSessionName": trial_session(names)}))
     administration = template.add_resource(
         iam.Role(
             "AdministrationRole",
@@ -45,8 +53,7 @@ def add_roles(template: Template, settings: Settings, rollout_role_arn: AWSHelpe
                     StringEquals({"aws:SourceAccount": policies.ACCOUNT}),
                     ArnLike({"aws:SourceArn": arn("cloudformation", f"stackset/{names.shared('*')}:*")}),
                 ),
-                # Or it could not try whether the role works yet.
-                policies.assumed_by_role(rollout_role_arn),
+                policies.assumed_by_role(rollout_role_arn, named),
             ),
             Policies=[
                 iam.Policy(
@@ -64,14 +71,48 @@ def add_roles(template: Template, settings: Settings, rollout_role_arn: AWSHelpe
             RoleName=names.shared("stackset-execution"),
             Description="What the stacks of both regions are made with",
             AssumeRolePolicyDocument=policies.document(
-                policies.assumed_by_role(administration.get_att("Arn"))
+                policies.assumed_by_role(
+                    administration.get_att("Arn"), Condition(StringNotLike({"aws:userid": trial}))
+                ),
+                policies.assumed_by_role(administration.get_att("Arn"), named),
             ),
+            ManagedPolicyArns=[
+                _execution_policy(template, names, group, statements).ref()
+                for group, statements in granted(settings).items()
+            ],
             Policies=[
-                iam.Policy(PolicyName="execution", PolicyDocument=policies.document(*_make_stacks(settings)))
+                iam.Policy(PolicyName="trial", PolicyDocument=policies.document(_refuse_all_to(trial)))
             ],
         )
     )
     return Roles(administration, execution)
+
+
+def trial_session(names: Names) -> str:
+    return names.shared("trial")
+
+
+def _execution_policy(
+    template: Template, names: Names, group: str, statements: Sequence[Statement]
+) -> iam.ManagedPolicy:
+    return template.add_resource(
+        iam.ManagedPolicy(
+            f"Execution{group.capitalize()}",
+            ManagedPolicyName=names.shared(f"stackset-execution-{group}"),
+            Description=f"What the stacks of both regions are made with: {group}",
+            PolicyDocument=policies.document(*statements),
+        )
+    )
+
+
+def _refuse_all_to(session: str) -> Statement:
+    return Statement(
+        Sid="RefuseTrial",
+        Effect=Deny,
+        Action=[Action("*")],
+        Resource=["*"],
+        Condition=Condition(StringLike({"aws:userid": session})),
+    )
 
 
 def administration_role_arn(names: Names) -> Value:
@@ -113,112 +154,8 @@ def add_stack_set(
                 )
             ],
             TemplateURL=f"{plan.template}.json",  # beside this template: sam uploads it
-            Tags=Tags(Service=settings.service, Environment=settings.environment, Template=plan.template),
+            # They are what the execution role tells our resources by.
+            Tags=Tags(**tags(settings) | {"Environment": Ref(ENVIRONMENT)}, Template=plan.template),
             DependsOn=list(after),
         )
     )
-
-
-def _make_stacks(settings: Settings) -> list[Statement]:
-    """Things with names are made under our names only; the rest cannot be named before it exists, so it is
-    limited to the two regions. Only the administration role, which is StackSets', can take this role on.
-    """
-    names = settings.names
-    places: tuple[Place, ...] = ("primary", "secondary")
-    # Names with a place in them: not this role itself, nor anything else of the root stack's.
-    ours = [names.regional("*", place) for place in places]
-    regions = StringEquals({"aws:RequestedRegion": [settings.regions.primary, settings.regions.secondary]})
-    return [
-        allow(
-            "MakeStacks",
-            [Action("cloudformation", "*")],
-            arn("cloudformation", f"stack/StackSet-{names.shared('*')}-*/*", region="*"),
-        ),
-        # StackSets copies templates to a bucket of its own, whose name it does not tell.
-        allow("ReadTemplates", [cloudformation.GetTemplateSummary, s3.GetObject], "*"),
-        allow(
-            "MakeUnnamed",
-            [
-                Action("acm", "*"),
-                Action("apigateway", "*"),
-                Action("ec2", "*"),
-                Action("kms", "*"),
-                Action("logs", "Describe*"),
-                Action("logs", "List*"),
-                Action("rds", "Describe*"),
-            ],
-            "*",
-            condition=Condition(regions),
-        ),
-        allow(
-            "MakeFunctions",
-            [Action("lambda", "*")],
-            *(arn("lambda", f"function:{name}", region="*") for name in ours),
-        ),
-        allow(
-            "MakeLogGroups",
-            [Action("logs", "*")],
-            *(arn("logs", f"log-group:/aws/lambda/{name}*", region="*") for name in ours),
-            *(arn("logs", f"log-group:/aws/rds/cluster/{name}*", region="*") for name in ours),
-        ),
-        allow(
-            "MakeDatabases",
-            [Action("rds", "*")],
-            *(
-                arn("rds", f"{kind}:{name}", region="*")
-                for kind in ("cluster", "cluster-pg", "db", "pg", "subgrp")
-                for name in ours
-            ),
-            arn("rds", f"global-cluster:{names.shared('ledger')}", region=""),
-        ),
-        allow(
-            "MakeBuckets",
-            [Action("s3", "*")],
-            *(policies.bucket_arn(names.bucket("code", place)) for place in places),
-        ),
-        # Route 53 is global; which zone it is may be known only to another stack.
-        allow(
-            "MakeRecords",
-            [
-                route53.ChangeResourceRecordSets,
-                route53.ChangeTagsForResource,
-                route53.CreateHealthCheck,
-                route53.DeleteHealthCheck,
-                route53.GetChange,
-                route53.GetHealthCheck,
-                route53.GetHostedZone,
-                route53.ListResourceRecordSets,
-                route53.ListTagsForResource,
-                route53.UpdateHealthCheck,
-            ],
-            "*",
-        ),
-        policies.read_secrets(names.secret("master"), region="*"),
-        allow(
-            "MakeRoles",
-            [
-                iam_actions.CreateRole,
-                iam_actions.DeleteRole,
-                iam_actions.DeleteRolePolicy,
-                iam_actions.GetRole,
-                iam_actions.GetRolePolicy,
-                iam_actions.ListRolePolicies,
-                iam_actions.PassRole,
-                iam_actions.PutRolePolicy,
-                iam_actions.TagRole,
-                iam_actions.UntagRole,
-                iam_actions.UpdateAssumeRolePolicy,
-                iam_actions.UpdateRole,
-                iam_actions.UpdateRoleDescription,
-            ],
-            *(arn("iam", f"role/{name}", region="") for name in ours),
-        ),
-        allow(
-            "MakeServiceLinkedRoles",
-            [iam_actions.CreateServiceLinkedRole],
-            arn("iam", "role/aws-service-role/*", region=""),
-            condition=Condition(
-                StringEquals({"iam:AWSServiceName": ["ops.apigateway.amazonaws.com", "rds.amazonaws.com"]})
-            ),
-        ),
-    ]

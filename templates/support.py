@@ -12,6 +12,12 @@ STRONG_CONSISTENCY_SETS = (
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 """
 
+ZONE_REGION = "us-east-1"
+"""Where a zone's queries are logged, and so where its stack is.
+
+https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/query-logs.html
+"""
+
 ENGINE_VERSIONS = (
     *("14.6", "14.17", "14.18", "14.19", "14.20", "14.22"),
     *("15.10", "15.12", "15.13", "15.14", "15.15", "15.17"),

@@ -13,6 +13,7 @@ from ministack.core.responses import get_region
 from ministack.services import rds
 
 from lab.control import ControlError
+from lab.embedded import rds_features, rds_parameters
 from lab.embedded.handlers import Response
 from lab.postgres import Master
 
@@ -30,6 +31,7 @@ class DatabaseControl(Protocol):
     def destroy_database(self, region: str) -> None: ...
     def set_instances(self, region: str, count: int) -> None: ...
     def set_password(self, region: str, username: str, password: str) -> None: ...
+    def set_parameters(self, region: str, values: dict[str, str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Aurora:
         """The first member of a global cluster founds it, the next streams from the writer."""
         with self._change:
             writer = _global_writer(parameters)
-            if refusal := _refusal(parameters, writer):
+            if refusal := _refusal(parameters, writer) or rds_features.cluster_refusal(parameters):
                 return refusal
             response: Response = rds._create_db_cluster(parameters)
             if response[0] >= 400:
@@ -73,12 +75,19 @@ class Aurora:
             identifier = rds._p(parameters, "DBClusterIdentifier")
             cluster: Record = rds._clusters[identifier]
             self.publish(cluster)
+            rds_features.note_cluster(cluster, parameters)
             try:
                 if writer is None:
                     self._databases.found_database(get_region(), _master(cluster))
                 else:
                     self._databases.replicate_database(get_region(), _region_of(writer))
             except ControlError as error:
+                _forget(cluster)
+                return _failed(error)
+            try:
+                rds_parameters.apply(cluster, self._databases)
+            except ControlError as error:
+                self._databases.destroy_database(get_region())
                 _forget(cluster)
                 return _failed(error)
             return _cluster_response("CreateDBCluster", cluster)
@@ -90,6 +99,11 @@ class Aurora:
             if response[0] >= 400 or cluster is None:
                 return response
             self.publish(cluster)
+            rds_features.note_cluster(cluster, parameters)
+            try:
+                rds_parameters.apply(cluster, self._databases)
+            except ControlError as error:
+                return _failed(error)
             if password := rds._p(parameters, "MasterUserPassword"):
                 try:
                     self._databases.set_password(get_region(), cluster["MasterUsername"], password)
@@ -109,7 +123,17 @@ class Aurora:
 
     def create_instance(self, parameters: Parameters) -> Response:
         with self._change:
+            if refusal := rds_features.instance_refusal(parameters):
+                return refusal
             response: Response = rds._create_db_instance(parameters)
+            instance: Record | None = rds._instances.get(rds._p(parameters, "DBInstanceIdentifier"))
+            cluster: Record | None = rds._clusters.get(rds._p(parameters, "DBClusterIdentifier"))
+            if response[0] < 400 and instance is not None and cluster is not None:
+                rds_features.note_instance(instance, parameters)
+                try:
+                    rds_parameters.apply(cluster, self._databases)
+                except ControlError as error:
+                    return _failed(error)
             return self._count_instances(rds._p(parameters, "DBClusterIdentifier"), response)
 
     def delete_instance(self, parameters: Parameters) -> Response:

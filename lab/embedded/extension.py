@@ -17,19 +17,38 @@ from lab.embedded import schema
 from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
+    "alarms",
+    "backup",
     "conditions",
+    "database_metrics",
     "deletion",
     "dynamodb",
     "ec2",
+    "encrypted_resources",
+    "endpoint_policies",
     "events",
+    "failed_updates",
+    "flow_logs",
     "functions",
+    "health_checkers",
+    "invocations",
+    "metrics",
     "network_rules",
+    "notifications",
     "peering",
     "rds",
+    "rest_apis",
     "route53",
     "s3",
     "secrets",
     "stacksets",
+    "stage_requests",
+    "stages",
+    "table_metrics",
+    "trails",
+    "waf",
+    "waf_logs",
+    "zones",
 )
 
 _UNSCHEMED_TYPES = ("AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata")

@@ -6,8 +6,11 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 https://docs.aws.amazon.com/vpc/latest/userguide/route-table-options.html
 """
 
+import json
+from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
+from xml.sax.saxutils import escape
 
 from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import ec2
@@ -18,6 +21,10 @@ _NOT_FOUND = {
     "NatGatewayId": ("natGateway", "InvalidNatGatewayID.NotFound"),
     "VpcPeeringConnectionId": ("vpcPeeringConnection", "InvalidVpcPeeringConnectionID.NotFound"),
     "GatewayId": ("internetGateway", "InvalidInternetGatewayID.NotFound"),
+}
+_FULL_ACCESS = {
+    "Version": "2008-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
 }
 
 
@@ -145,9 +152,22 @@ def _vpc(identifier: str) -> dict[str, Any]:
     return vpc
 
 
+def _with_policy(inherited: Callable[..., str]) -> Callable[..., str]:
+    """What MiniStack keeps of an endpoint's policy and does not describe."""
+
+    def fields(endpoint: dict[str, Any], tag: str = "item") -> str:
+        policy = endpoint.get("PolicyDocument") or _FULL_ACCESS
+        text = escape(policy if isinstance(policy, str) else json.dumps(policy))
+        end = f"</{tag}>"
+        return f"{inherited(endpoint, tag).removesuffix(end)}<policyDocument>{text}</policyDocument>{end}"
+
+    return fields
+
+
 def _check_endpoints(handler: dict[str, Any]) -> None:
     """A gateway endpoint belongs to route tables of its VPC, and puts a route to its service into each."""
     create, update, delete = handler["create"], handler["update"], handler["delete"]
+    ec2._vpce_fields_xml = _with_policy(ec2._vpce_fields_xml)
 
     def checking(properties: Properties) -> None:
         vpc = _vpc(properties.get("VpcId", ""))

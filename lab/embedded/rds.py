@@ -10,6 +10,7 @@ from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
 from lab.control import Control
+from lab.embedded import rds_features, rds_logs, rds_parameters
 from lab.embedded.aurora import Aurora, Endpoints
 from lab.embedded.handlers import Created, Handler, Handlers, Properties, ResourceError, checked
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
@@ -22,7 +23,11 @@ _GLOBAL, _CLUSTER, _INSTANCE = "AWS::RDS::GlobalCluster", "AWS::RDS::DBCluster",
 
 def register(handlers: Handlers) -> None:
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
-    install(handlers, Aurora(Control(plan.control_socket), _endpoints(plan)))
+    control = Control(plan.control_socket)
+    install(handlers, Aurora(control, _endpoints(plan)))
+    rds_features.install()
+    rds_parameters.install(control)
+    rds_logs.install(plan)
 
 
 def install(handlers: Handlers, aurora: Aurora) -> None:
@@ -159,9 +164,12 @@ def _updates_instance(inherited: Handler, types: Types) -> Callable[..., Any]:
             return _replace(
                 types.create_instance, types.delete_instance, physical_id, old, new, stack_name, logical_id
             )
+        refusal = rds_features.instance_refusal(_query(new))
+        checked(refusal or (200, {}, b""))
         endpoint = dict(rds._instances[physical_id]["Endpoint"])
         updated = inherited["update"](physical_id, old, new, stack_name, logical_id)
         rds._instances[physical_id]["Endpoint"] = endpoint
+        rds_features.note_instance(rds._instances[physical_id], _query(new))
         return updated
 
     return update

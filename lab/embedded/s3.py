@@ -5,13 +5,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 A bucket is deleted only when it is empty, as on AWS.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from ministack.services import s3
 
+from lab.embedded import s3_access_logs, s3_encryption, s3_replication
+from lab.embedded import s3_documents as documents
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, checked, tag_list
 from lab.embedded.keys import require_key
 
@@ -52,11 +53,14 @@ def register(handlers: Handlers) -> None:
             checked(s3._delete_bucket(physical_id))
 
     handler.update(create=create_bucket, update=update_bucket, delete=delete_bucket)
+    s3_encryption.install()
+    s3_replication.install()
+    s3_access_logs.install()
 
 
 def check(properties: Properties) -> None:
     """What S3 refuses. Raises ResourceError."""
-    for rule in _rules(properties.get("BucketEncryption"), "ServerSideEncryptionConfiguration"):
+    for rule in documents.rules(properties.get("BucketEncryption"), "ServerSideEncryptionConfiguration"):
         default = rule.get("ServerSideEncryptionByDefault", {})
         if "KMSMasterKeyID" in default:
             if default["SSEAlgorithm"] == "AES256":
@@ -65,16 +69,21 @@ def check(properties: Properties) -> None:
                     "aws:kms:dsse (InvalidArgument)"
                 )
             require_key(default["KMSMasterKeyID"])
-    target = (properties.get("LoggingConfiguration") or {}).get("DestinationBucketName")
-    if target and s3._bucket_owner_account(target) is None:
-        raise ResourceError("The target bucket for logging does not exist (InvalidTargetBucketForLogging)")
+    s3_access_logs.check(properties.get("LoggingConfiguration"))
+    s3_replication.check(properties)
 
 
 def _apply(name: str, properties: Properties, old: Properties) -> None:
+    if properties.get("ObjectLockEnabled") and not old.get("ObjectLockEnabled"):
+        # Object Lock brings versioning with it, and neither can be taken back.
+        s3._bucket_object_lock.setdefault(name, {"enabled": True, "default_retention": None})
+        s3._bucket_versioning[name] = "Enabled"
     if "VersioningConfiguration" in properties or "VersioningConfiguration" in old:
         status = (properties.get("VersioningConfiguration") or {"Status": "Suspended"})["Status"]
         checked(
-            s3._put_bucket_versioning(name, _document("VersioningConfiguration", _leaf("Status", status)))
+            s3._put_bucket_versioning(
+                name, documents.document("VersioningConfiguration", documents.leaf("Status", status))
+            )
         )
     for key, configuration in _CONFIGURATIONS.items():
         if properties.get(key) == old.get(key):
@@ -86,112 +95,29 @@ def _apply(name: str, properties: Properties, old: Properties) -> None:
     s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in tag_list(properties.get("Tags"))}
 
 
-# --- the API's XML ----------------------------------------------------------------------------------------
-
-
-def _document(tag: str, inside: str) -> bytes:
-    return f'<{tag} xmlns="{s3.S3_NS}">{inside}</{tag}>'.encode()
-
-
-def _node(tag: str, inside: str) -> str:
-    return f"<{tag}>{inside}</{tag}>"
-
-
-def _leaf(tag: str, value: object) -> str:
-    if value is None:
-        return ""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return _node(tag, escape(text))
-
-
-def _leaves(source: Mapping[str, Any], *names: str) -> str:
-    return "".join(_leaf(name, source.get(name)) for name in names)
-
-
-def _rules(configuration: Mapping[str, Any] | None, key: str) -> list[Any]:
-    return list((configuration or {}).get(key, ()))
-
-
-def _encryption(value: Mapping[str, Any]) -> str:
-    rules = ""
-    for rule in _rules(value, "ServerSideEncryptionConfiguration"):
-        default = rule.get("ServerSideEncryptionByDefault", {})
-        inside = _node(
-            "ApplyServerSideEncryptionByDefault", _leaves(default, "SSEAlgorithm", "KMSMasterKeyID")
-        )
-        rules += _node("Rule", inside + _leaf("BucketKeyEnabled", rule.get("BucketKeyEnabled", False)))
-    return _document("ServerSideEncryptionConfiguration", rules).decode()
-
-
-def _lifecycle(value: Mapping[str, Any]) -> str:
-    return _document("LifecycleConfiguration", "".join(map(_lifecycle_rule, _rules(value, "Rules")))).decode()
-
-
-def _lifecycle_rule(rule: Mapping[str, Any]) -> str:
-    expiration = _leaf("Days", rule.get("ExpirationInDays")) + _leaf("Date", rule.get("ExpirationDate"))
-    expiration += _leaf("ExpiredObjectDeleteMarker", rule.get("ExpiredObjectDeleteMarker"))
-    noncurrent = rule.get("NoncurrentVersionExpiration") or {
-        "NoncurrentDays": rule.get("NoncurrentVersionExpirationInDays")
-    }
-    noncurrent_xml = _leaves(noncurrent, "NoncurrentDays", "NewerNoncurrentVersions")
-    moves = [*rule.get("Transitions", ()), *([rule["Transition"]] if "Transition" in rule else [])]
-    transitions = "".join(
-        _node(
-            "Transition",
-            _leaf("Days", move.get("TransitionInDays"))
-            + _leaf("Date", move.get("TransitionDate"))
-            + _leaf("StorageClass", move["StorageClass"]),
-        )
-        for move in moves
-    )
-    later = "".join(
-        _node(
-            "NoncurrentVersionTransition",
-            _leaf("NoncurrentDays", move.get("TransitionInDays"))
-            + _leaves(move, "NewerNoncurrentVersions", "StorageClass"),
-        )
-        for move in rule.get("NoncurrentVersionTransitions", ())
-    )
-    unfinished = rule.get("AbortIncompleteMultipartUpload")
-    return _node(
-        "Rule",
-        _leaf("ID", rule.get("Id"))
-        + _node("Filter", _leaf("Prefix", rule.get("Prefix", "")))
-        + _leaf("Status", rule["Status"])
-        + transitions
-        + later
-        + (_node("Expiration", expiration) if expiration else "")
-        + (_node("NoncurrentVersionExpiration", noncurrent_xml) if noncurrent_xml else "")
-        + (
-            _node("AbortIncompleteMultipartUpload", _leaves(unfinished, "DaysAfterInitiation"))
-            if unfinished
-            else ""
-        ),
-    )
-
-
-def _ownership(value: Mapping[str, Any]) -> str:
-    rules = "".join(_node("Rule", _leaves(rule, "ObjectOwnership")) for rule in _rules(value, "Rules"))
-    return _document("OwnershipControls", rules).decode()
-
-
-def _logging(value: Mapping[str, Any]) -> str:
-    target = _leaf("TargetBucket", value.get("DestinationBucketName"))
-    prefix = _leaf("TargetPrefix", value.get("LogFilePrefix", ""))
-    return _document("BucketLoggingStatus", _node("LoggingEnabled", target + prefix)).decode()
-
-
 def _stop_logging(name: str) -> Any:
-    return s3._put_bucket_logging(name, _document("BucketLoggingStatus", ""))
+    return s3._put_bucket_logging(name, documents.document("BucketLoggingStatus", ""))
+
+
+def _forget_retention(name: str) -> Any:
+    return s3._put_object_lock_configuration(name, documents.object_lock(None).encode())
 
 
 _CONFIGURATIONS = {
-    "BucketEncryption": _Configuration(_encryption, s3._put_bucket_encryption, s3._delete_bucket_encryption),
+    "BucketEncryption": _Configuration(
+        documents.encryption, s3._put_bucket_encryption, s3._delete_bucket_encryption
+    ),
     "LifecycleConfiguration": _Configuration(
-        _lifecycle, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle
+        documents.lifecycle, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle
     ),
     "OwnershipControls": _Configuration(
-        _ownership, s3._put_bucket_ownership_controls, s3._delete_bucket_ownership_controls
+        documents.ownership, s3._put_bucket_ownership_controls, s3._delete_bucket_ownership_controls
     ),
-    "LoggingConfiguration": _Configuration(_logging, s3._put_bucket_logging, _stop_logging),
+    "ObjectLockConfiguration": _Configuration(
+        documents.object_lock, s3._put_object_lock_configuration, _forget_retention
+    ),
+    "ReplicationConfiguration": _Configuration(
+        documents.replication, s3._put_bucket_replication, s3._delete_bucket_replication
+    ),
+    "LoggingConfiguration": _Configuration(documents.logging, s3._put_bucket_logging, _stop_logging),
 }

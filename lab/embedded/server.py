@@ -64,6 +64,7 @@ def serve(address: str, port: int) -> None:
     from hypercorn.config import Config
     from ministack import app
 
+    from lab.embedded import deliveries
     from lab.embedded.extension import install
 
     install()
@@ -81,7 +82,9 @@ def serve(address: str, port: int) -> None:
         async def stopped() -> None:
             await stop.wait()
 
+        delivering = asyncio.create_task(deliveries.run())
         await serve_with_hypercorn(_over_tls(app.app), config, shutdown_trigger=stopped)
+        delivering.cancel()
 
     asyncio.run(run())
 

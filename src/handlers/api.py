@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from botocore.exceptions import ClientError
 
 from adapters.aws import code
+from failover.control import Phase
 from handlers.http import Response, problem_response
 from handlers.problems import INTERNAL
 from handlers.routes import respond
@@ -21,6 +22,7 @@ from handlers.wiring import Service, wired
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
 _MOST_FRAMES: Final = 20
+_PHASES: Final = frozenset(Phase)
 
 
 @cache
@@ -55,22 +57,27 @@ def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
 def _tell(event: Mapping[str, Any], response: Response) -> None:
     facts = {"resource": event.get("resource"), "method": event.get("httpMethod"), "status": response.status}
     _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": _request_id(event)})
-    if name := _metric(response):
-        _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    if names := _counted(response):
+        for name in names:
+            _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
         _METRICS.flush_metrics()
 
 
-def _metric(response: Response) -> str:
-    """What is counted: payments accepted or posted, requests refused, answers that leave things unknown."""
+def _counted(response: Response) -> tuple[str, ...]:
+    """Payments accepted or posted, requests refused, answers that leave things unknown. And payments that
+    wait in the journal because the ledger does not take them; not those that wait for a takeover to end.
+    """
     match response.status:
         case 201 | 202 if "payment_status" in response.facts:
-            return response.facts["payment_status"].capitalize()
+            counted = response.facts["payment_status"].capitalize()
+            waits_for_ledger = response.facts.get("not_posted", Phase.RECOVERING) not in _PHASES
+            return (counted, "LedgerUnreachable") if waits_for_ledger else (counted,)
         case status if 400 <= status < 500:
-            return "Refused"
+            return ("Refused",)
         case status if status >= 500:
-            return "Unavailable"
+            return ("Unavailable",)
         case _:
-            return ""
+            return ()
 
 
 def _tell_mistake(event: Mapping[str, Any], error: Exception) -> None:

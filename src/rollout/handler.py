@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from adapters.custom_resource import Act, Failed, LambdaContext, Request, answer
 from rollout.control_record import control_record
+from rollout.emptied_buckets import emptied_buckets
 from rollout.published_code import published_code
 from rollout.stack_set_outputs import stack_set_outputs
 from rollout.stack_set_roles import stack_set_roles
@@ -17,7 +18,9 @@ _ACTS: Final[dict[str, Act]] = {
     "Custom::PublishedCode": published_code,
     "Custom::StackSetOutputs": stack_set_outputs,
     "Custom::ControlRecord": control_record,
+    "Custom::EmptiedBuckets": emptied_buckets,
 }
+_ACTS_ON_DELETE: Final = frozenset({"Custom::EmptiedBuckets"})
 
 
 def handle(event: Mapping[str, Any], context: LambdaContext) -> None:
@@ -25,8 +28,8 @@ def handle(event: Mapping[str, Any], context: LambdaContext) -> None:
 
 
 def act(request: Request) -> Mapping[str, str]:
-    """Deleting any of them takes nothing back: roles go with the stack, code and control record are kept."""
-    if request.action == "Delete":
+    """Deleting the others takes nothing back: roles go with the stack, code and control record are kept."""
+    if request.action == "Delete" and request.resource_type not in _ACTS_ON_DELETE:
         return {}
     chosen = _ACTS.get(request.resource_type)
     if chosen is None:

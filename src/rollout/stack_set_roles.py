@@ -6,7 +6,7 @@ IAM is eventually consistent; a StackSet created right after its roles fails: "A
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
     from mypy_boto3_sts.type_defs import CredentialsTypeDef
 
-_SESSION: Final = "payments-rollout"
 
 Sts = Callable[["CredentialsTypeDef | None"], "STSClient"]
 
@@ -29,8 +28,9 @@ def stack_set_roles(request: Request) -> Mapping[str, str]:
 def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping[str, str]:
     administration = str(request.properties["AdministrationRoleArn"])
     execution = str(request.properties["ExecutionRoleArn"])
+    session = str(request.properties["SessionName"])  # the only one they let us have; it may do nothing
     until_allowed(
-        lambda: _assume_both(sts, administration, execution),
+        lambda: _assume_both(sts, administration, execution, session),
         deadline=request.deadline,
         what=f"{administration} to be allowed to assume {execution}",
         every=every,
@@ -38,9 +38,9 @@ def wait_for_roles(request: Request, sts: Sts, *, every: float = 3.0) -> Mapping
     return {}
 
 
-def _assume_both(sts: Sts, administration: str, execution: str) -> None:
-    first = sts(None).assume_role(RoleArn=administration, RoleSessionName=_SESSION)
-    sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=_SESSION)
+def _assume_both(sts: Sts, administration: str, execution: str, session: str) -> None:
+    first = sts(None).assume_role(RoleArn=administration, RoleSessionName=session)
+    sts(first["Credentials"]).assume_role(RoleArn=execution, RoleSessionName=session)
 
 
 def _sts(credentials: CredentialsTypeDef | None) -> STSClient:

@@ -64,9 +64,8 @@ def of_type(template: Mapping[str, Any], *types: str) -> Iterator[tuple[str, dic
 
 def in_region(template: Mapping[str, Any], region: str) -> dict[str, Any]:
     """The template as that region reads it: conditions decided, tables looked up, absent resources gone."""
-    conditions = {
-        name: _holds(condition, region) for name, condition in template.get("Conditions", {}).items()
-    }
+    given = template.get("Conditions", {})
+    conditions = {name: _holds(condition, region, given) for name, condition in given.items()}
     resources = {
         title: resource
         for title, resource in template["Resources"].items()
@@ -81,7 +80,11 @@ class _Absent:
     """What AWS::NoValue leaves behind."""
 
 
-def _holds(condition: Any, region: str) -> bool:
+def _holds(condition: Any, region: str, conditions: Mapping[str, Any]) -> bool:
+    if "Condition" in condition:
+        return _holds(conditions[condition["Condition"]], region, conditions)
+    if "Fn::And" in condition:
+        return all(_holds(part, region, conditions) for part in condition["Fn::And"])
     first, second = (
         {"AWS::Region": region}[v["Ref"]] if isinstance(v, dict) else v for v in condition["Fn::Equals"]
     )

@@ -5,12 +5,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules import laws
+from tests.rules import keeping_laws, laws, operating_laws
 from tests.rules.expectations import WILDCARDS
 from tests.rules.laws import LAWS, Law
 from tests.rules.reading import statements
 from tests.rules.variants import SETTINGS, TEMPLATES, Template, Variant, variant
 
+_ANY_RDS = {
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "monitoring.rds.amazonaws.com"},
+            "Action": ["sts:AssumeRole"],
+        }
+    ]
+}
 _ALLOW_ALL = [{"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}}]
 
 
@@ -55,6 +64,17 @@ FAULTS: dict[Law, tuple[str, str, str, object]] = {
     ),
     laws.imports_are_published: ("data", "Cluster", "KmsKeyId", {"Fn::ImportValue": "payments-prod-Key"}),
     laws.root_rolls_out_in_order: ("root", "ServiceStackSet", "Parameters", []),
+    keeping_laws.access_is_logged: ("foundation", "CodeBucket", "LoggingConfiguration", {}),
+    keeping_laws.records_are_locked: ("data", "TransactionsBucket", "ObjectLockEnabled", False),
+    keeping_laws.what_is_sent_is_awaited: ("data", "BackupPlan", "BackupPlan", {"BackupPlanRule": []}),
+    keeping_laws.services_act_for_us_only: ("data", "MetricsRole", "AssumeRolePolicyDocument", _ANY_RDS),
+    keeping_laws.trails_are_complete_and_cannot_be_forged: ("root", "AuditTrail", "KMSKeyId", ""),
+    operating_laws.alarms_reach_somebody: ("service", "LedgerLagAlarm", "AlarmActions", ["arn:aws:sns:"]),
+    operating_laws.topics_take_alarms_only: ("service", "AlertTopic", "KmsMasterKeyId", "alias/aws/sns"),
+    operating_laws.apis_are_guarded_and_logged: ("service", "Stage", "MethodSettings", []),
+    operating_laws.firewalls_log: ("service", "FirewallLogging", "RedactedFields", []),
+    operating_laws.stages_keep_their_own_log: ("service", "ExecutionLogs", "LogGroupName", "/aws/apigateway"),
+    operating_laws.keys_serve_who_publishes: ("foundation", "DataKey", "KeyPolicy", {}),
 }
 
 
@@ -77,7 +97,8 @@ def test_an_output_without_a_description_breaks_the_law() -> None:
 def test_every_reason_for_a_wildcard_is_needed() -> None:
     sids = {
         statement.get("Sid")
-        for template in variant("default").templates.values()
+        for chosen in ("default", "test-environment")
+        for template in variant(chosen).templates.values()
         for _, statement in statements(template)
     }
     assert WILDCARDS.keys() <= sids

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from generator.render import render
-from templates.config import Database, Functions, Regions, Settings, load
+from templates.config import Audit, Database, Functions, Network, Regions, Settings, load
 
 REGIONAL = ("foundation", "data", "service")
 TEMPLATES = ("zone", *REGIONAL, "root")
@@ -55,6 +55,15 @@ def _x86() -> Settings:
     return replace(_default(), functions=functions)
 
 
+def _one_nat() -> Settings:
+    network: Network = replace(_default().network, nat_gateways="single")
+    return replace(_default(), network=network)
+
+
+def _no_trail() -> Settings:
+    return replace(_default(), audit=Audit(trail=False))
+
+
 def _test_environment() -> Settings:
     return load(_DEPLOYMENT, "lab", {})
 
@@ -65,6 +74,8 @@ SETTINGS = {
     "europe": _europe,
     "engine-17": _engine_17,
     "x86": _x86,
+    "one-nat": _one_nat,
+    "no-trail": _no_trail,
     "test-environment": _test_environment,
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,10 @@ class EmbeddedAws:
             aws_session_token=secret.get("token"),
             config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         )
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
 def deploy(aws: EmbeddedAws, stack: str, template: dict[str, Any], region: str = HOME, **request: Any) -> str:

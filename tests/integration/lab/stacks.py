@@ -25,6 +25,7 @@ class Region:
         self.rds = session.client("rds", region_name=name, endpoint_url=where.proxy_url)
         self.functions = session.client("lambda", region_name=name, endpoint_url=where.proxy_url)
         self.s3 = session.client("s3", region_name=name, endpoint_url=where.proxy_url)
+        self.cloudwatch = session.client("cloudwatch", region_name=name, endpoint_url=where.proxy_url)
         self._stacks = session.client("cloudformation", region_name=name, endpoint_url=where.proxy_url)
 
     def deploy(self, name: str, template: Template) -> dict[str, str]:

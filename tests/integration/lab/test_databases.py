@@ -269,3 +269,25 @@ def test_a_base_backup_that_failed_can_be_tried_again(lab: LabPlan, founded: Non
     secondary.remove("database")
     secondary.deploy("database", cluster("ledger-secondary", "ledger"))
     secondary.remove("database")
+
+
+def measured(where: Region, name: str, identifier: str) -> list[float]:
+    found = where.cloudwatch.get_metric_statistics(
+        Namespace="AWS/RDS",
+        MetricName=name,
+        Dimensions=[{"Name": "DBClusterIdentifier", "Value": identifier}],
+        StartTime="2020-01-01T00:00:00Z",
+        EndTime="2100-01-01T00:00:00Z",
+        Period=86400,
+        Statistics=["Maximum"],
+    )
+    return [one["Maximum"] for one in found["Datapoints"]]
+
+
+def test_the_lag_is_measured_where_the_replica_is(
+    primary: Region, secondary: Region, replicated: None
+) -> None:
+    eventually(lambda: measured(secondary, "AuroraGlobalDBReplicationLag", "ledger-secondary"))
+    assert measured(primary, "AuroraGlobalDBReplicationLag", "ledger-primary") == []
+    eventually(lambda: measured(primary, "CPUUtilization", "ledger-primary"))
+    assert measured(primary, "DatabaseConnections", "ledger-primary") != []

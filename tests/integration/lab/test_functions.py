@@ -41,6 +41,7 @@ def test_the_region_s_address_stands_for_its_host_name(lab: LabPlan, region: Reg
     assert answer.status_code == 200, answer.text
     assert answer.headers["X-Seen"] == "yes"
     assert answer.json()["path"] == "/health"
+    assert answer.json()["headers"]["host"] == HOST
 
 
 def test_method_query_headers_and_body_arrive_as_they_were_sent(lab: LabPlan, region: Region) -> None:

@@ -37,6 +37,16 @@ def ask(region: Region, made: dict[str, str], what: str, endpoint: str = "Addres
     return json.loads(answer["Payload"].read())
 
 
+def from_application(made: dict[str, str]) -> dict[str, Any]:
+    """The rule of the database's security group."""
+    return {
+        "IpProtocol": "tcp",
+        "FromPort": 5432,
+        "ToPort": 5432,
+        "UserIdGroupPairs": [{"GroupId": made["Application"]}],
+    }
+
+
 def start_anew(region: Region, timeout: int) -> None:
     """A changed configuration makes Lambda start new processes."""
     region.functions.update_function_configuration(FunctionName="reach", Timeout=timeout)
@@ -50,16 +60,30 @@ def test_without_its_rule_the_database_hangs_up(
     region: Region, made: dict[str, str], ec2: Any, endpoint: str
 ) -> None:
     assert ask(region, made, "database", endpoint) == "S"
-    permission = {
-        "IpProtocol": "tcp",
-        "FromPort": 5432,
-        "ToPort": 5432,
-        "UserIdGroupPairs": [{"GroupId": made["Application"]}],
-    }
+    permission = from_application(made)
     ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
     eventually(lambda: ask(region, made, "database", endpoint) == "")
     ec2.authorize_security_group_ingress(GroupId=made["Database"], IpPermissions=[permission])
     eventually(lambda: ask(region, made, "database", endpoint) == "S")
+
+
+def test_flow_logs_tell_what_was_let_in_and_what_was_not(
+    lab: LabPlan, aws: boto3.session.Session, region: Region, made: dict[str, str], ec2: Any
+) -> None:
+    logs = aws.client("logs", region_name="us-east-1", endpoint_url=lab.regions["us-east-1"].proxy_url)
+
+    def recorded(port: int, action: str) -> bool:
+        events = logs.filter_log_events(logGroupName="reach-flows")["events"]
+        fields = [event["message"].split() for event in events]
+        return any(record[6] == str(port) and record[12] == action for record in fields)
+
+    assert ask(region, made, "database") == "S"
+    assert ask(region, made, "identity") == "reached"
+    eventually(lambda: recorded(5432, "ACCEPT") and recorded(443, "ACCEPT"))
+    assert not recorded(5432, "REJECT")
+    ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[from_application(made)])
+    eventually(lambda: ask(region, made, "database") == "")
+    eventually(lambda: recorded(5432, "REJECT"))
 
 
 def test_without_its_route_only_gateway_endpoints_are_left(

@@ -95,6 +95,31 @@ def function_in_a_vpc() -> Template:
         "SubnetGroup": resource(
             "AWS::RDS::DBSubnetGroup", DBSubnetGroupDescription="one zone", SubnetIds=[{"Ref": "Private"}]
         ),
+        "Flows": resource("AWS::Logs::LogGroup", LogGroupName="reach-flows"),
+        "FlowRole": resource(
+            "AWS::IAM::Role",
+            AssumeRolePolicyDocument={
+                "Version": "2012-10-17",
+                "Statement": [{**trust, "Principal": {"Service": "vpc-flow-logs.amazonaws.com"}}],
+            },
+            Policies=[
+                {
+                    "PolicyName": "deliver",
+                    "PolicyDocument": {
+                        "Version": "2012-10-17",
+                        "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}],
+                    },
+                }
+            ],
+        ),
+        "FlowLog": resource(
+            "AWS::EC2::FlowLog",
+            ResourceType="VPC",
+            ResourceId=vpc,
+            TrafficType="ALL",
+            LogGroupName={"Ref": "Flows"},
+            DeliverLogsPermissionArn={"Fn::GetAtt": ["FlowRole", "Arn"]},
+        ),
         "Role": resource(
             "AWS::IAM::Role", AssumeRolePolicyDocument={"Version": "2012-10-17", "Statement": [trust]}
         ),

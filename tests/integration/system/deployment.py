@@ -86,6 +86,8 @@ class System:
         self.plan: LabPlan = read_plan(plan_file(directory))
         self.primary = self.plan.region_at("primary").name
         self.secondary = self.plan.region_at("secondary").name
+        self._session = boto3.session.Session(**environment.credentials(self.plan))
+        self._clients: dict[tuple[str, str], Any] = {}
 
     @property
     def regions(self) -> tuple[str, str]:
@@ -105,8 +107,13 @@ class System:
 
     def aws(self, service: str, region: str) -> Any:
         """A client of the service in a region, as the account's administrator."""
-        session = boto3.session.Session(**environment.credentials(self.plan))
-        return session.client(service, region_name=region, endpoint_url=self.plan.gateway_url)  # type: ignore[call-overload]
+        if (service, region) not in self._clients:
+            self._clients[service, region] = self._session.client(
+                service,  # type: ignore[call-overload]
+                region_name=region,
+                endpoint_url=self.plan.gateway_url,
+            )
+        return self._clients[service, region]
 
     def query(self, region: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.status()["regions"][region]["postgres_dsn"], autocommit=True) as connection:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from lab import environment
 from tests.integration.system.deployment import Client, System, tool
 
 _STATEFUL = {
@@ -80,6 +83,27 @@ def test_a_changed_function_is_updated_in_both_regions_and_nothing_stateful_is_t
         for region, place in zip(system.regions, ("primary", "secondary"), strict=True)
     } <= changed
     assert client.pay().status_code == 201
+
+
+@pytest.mark.parametrize("config_env", ["lab", "lab-zone"])
+def test_what_was_built_for_another_environment_is_refused(system: System, config_env: str) -> None:
+    """Before there is a change set: nothing of the stack is touched."""
+    before = _events(system)
+    variables = environment.for_child(system.plan, os.environ)
+
+    done = subprocess.run(
+        [tool("sam"), "deploy", "--config-env", config_env, "--parameter-overrides", "Environment=prod"],
+        cwd=system.workspace,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "Failed to create changeset" in done.stdout + done.stderr
+    assert "AllowedValues" in done.stdout + done.stderr
+    assert _events(system) == before
 
 
 def test_without_a_lab_the_lab_deployment_reaches_no_aws(system: System, tmp_path: Any) -> None:

@@ -7,8 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 from psycopg.errors import UndefinedColumn
 
+from failover.control import Phase
 from payments.errors import LedgerUnavailable
-from tests.unit.payments.fakes import BODY, TOKEN, World
+from tests.unit.payments.fakes import BODY, TOKEN, World, record
 
 
 class CurrentOutput:
@@ -66,6 +67,28 @@ def test_what_was_done_is_logged_and_counted_without_secrets(
     assert any(line.get("Posted") == [1.0] for line in lines)
     for secret in (TOKEN, "order-1", "alice", "bob", "Invoice", "1250"):
         assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "phase", "counted"),
+    [
+        ("", Phase.STEADY, ["Posted"]),
+        ("unreachable", Phase.STEADY, ["Accepted", "LedgerUnreachable"]),
+        ("", Phase.RECOVERING, ["Accepted"]),
+    ],
+    ids=["posted", "ledger-out-of-reach", "takeover"],
+)
+def test_a_payment_the_ledger_does_not_take_is_counted_unless_a_takeover_explains_it(
+    api: Any, capsys: pytest.CaptureFixture[str], reason: str, phase: Phase, counted: list[str]
+) -> None:
+    world = World()
+    world.control.record = record(phase=phase)
+    world.ledger.down = reason
+    api.answer(event(), service(world))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (metrics,) = [line for line in lines if "_aws" in line]
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert [metric["Name"] for metric in directive["Metrics"]] == counted
 
 
 def test_a_mistake_of_ours_is_answered_and_logged_without_its_text(

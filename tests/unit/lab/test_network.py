@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from lab.network import AwsReach, Network, Placement, obstacle_to_database, reach_of_aws
+from lab.network import (
+    AwsReach,
+    Network,
+    Placement,
+    gateway_endpoints,
+    obstacle_to_database,
+    reach_of_aws,
+)
 
 APPLICATION = Placement(("private-a", "private-b"), ("application",))
 DATABASE = Placement(("private-a", "private-b"), ("database",))
@@ -172,6 +179,39 @@ def test_the_peer_has_a_say_too(change: Change) -> None:
     assert obstacle_to_database(HERE, APPLICATION, change(THERE), DATABASE, same_region=False)
 
 
+def test_an_endpoint_is_on_the_way_of_every_function_one_of_whose_tables_leads_to_it() -> None:
+    tables, others = HERE.endpoints[1], {**HERE.endpoints[1], "RouteTableIds": ["public"]}
+    assert gateway_endpoints(HERE, APPLICATION, "dynamodb") == (tables,)
+    assert gateway_endpoints(HERE, Placement((), ()), "dynamodb") == ()
+    in_one_zone = {**tables, "RouteTableIds": ["private-b"]}
+    network = replace(HERE, endpoints=(others, in_one_zone))
+    assert gateway_endpoints(network, APPLICATION, "dynamodb") == (in_one_zone,)
+    assert gateway_endpoints(network, APPLICATION, "s3") == ()
+
+
 def test_a_subnet_nobody_describes_is_not_taken_for_an_answer() -> None:
     with pytest.raises(LookupError):
         reach_of_aws(HERE, Placement(("gone",), ("application",)))
+
+
+def with_one_gateway(network: Network) -> Network:
+    """The variant that pays for one NAT gateway: the other zone's private subnet leads to it as well."""
+    tables = tuple(
+        {
+            **table,
+            "Routes": [
+                {**r, "NatGatewayId": "nat-a"} if r.get("NatGatewayId") else r for r in table["Routes"]
+            ],
+        }
+        for table in network.route_tables
+    )
+    return replace(network, route_tables=tables, nat_gateways=network.nat_gateways[:1])
+
+
+def test_one_gateway_serves_both_zones_until_it_is_gone() -> None:
+    one = with_one_gateway(HERE)
+    assert reach_of_aws(one, APPLICATION).everything
+    gone = replace(one, nat_gateways=({**one.nat_gateways[0], "State": "deleted"},))
+    assert reach_of_aws(gone, APPLICATION) == AwsReach(
+        everything=False, services=frozenset({"s3", "dynamodb"})
+    )

@@ -28,6 +28,7 @@ class FakeSts:
     def __init__(self, refusals: list[ClientError]) -> None:
         self.refusals = refusals
         self.assumed: list[tuple[str, str]] = []
+        self.sessions: set[str] = set()
 
     def client(self, credentials: Any) -> Any:
         sts, holder = self, credentials["AccessKeyId"] if credentials else "rollout"
@@ -37,6 +38,7 @@ class FakeSts:
                 if sts.refusals:
                     raise sts.refusals.pop(0)
                 sts.assumed.append((holder, RoleArn))
+                sts.sessions.add(RoleSessionName)
                 return {"Credentials": {"AccessKeyId": RoleArn}}
 
         return Client()
@@ -44,13 +46,14 @@ class FakeSts:
 
 def roles(sts: FakeSts, deadline: float = FAR) -> None:
     arns = {"AdministrationRoleArn": "administration", "ExecutionRoleArn": "execution"}
-    wait_for_roles(request(deadline, **arns), sts.client, every=0)
+    wait_for_roles(request(deadline, SessionName="trial", **arns), sts.client, every=0)
 
 
 def test_roles_are_waited_for_by_assuming_them() -> None:
     sts = FakeSts([refused("AccessDenied"), refused("AccessDenied"), refused("InvalidClientTokenId")])
     roles(sts)
     assert sts.assumed[-2:] == [("rollout", "administration"), ("administration", "execution")]
+    assert sts.sessions == {"trial"}
 
 
 def test_waiting_for_roles_ends_in_time() -> None:

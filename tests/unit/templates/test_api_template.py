@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from troposphere import Template, awslambda
 
-from templates.api import add_api, deployable
+from templates.api import HEALTH, OPERATIONS, ApiPlan, Operation, add_api, deployable, problem
+from tests.unit.templates.rendering import properties
 
 _PUBLIC = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read_text("utf-8"))
 
@@ -60,8 +61,58 @@ def test_another_document_is_another_deployment(function: awslambda.Function) ->
     assert _deployment(_PUBLIC, function) != _deployment(other, function)
 
 
-def _deployment(openapi: dict[str, Any], function: awslambda.Function) -> str:
+def test_alarms_count_every_operation_but_health_checks() -> None:
+    documented = {
+        Operation(method.upper(), path) for path, item in _PUBLIC["paths"].items() for method in item
+    }
+    assert documented == {*OPERATIONS, HEALTH}
+
+
+def test_the_stage_logs_who_asked_what_and_how_it_ended(function: awslambda.Function) -> None:
+    stage = properties(_added(_PUBLIC, function), "Stage")
+    assert stage["AccessLogSetting"]["DestinationArn"]["Fn::Sub"][1] == {"Group": {"Ref": "AccessLogs"}}
+    line = json.loads(stage["AccessLogSetting"]["Format"])
+    assert {"requestId", "requestTime", "sourceIp", "httpMethod", "resourcePath", "status"} <= line.keys()
+    # Values are put between the quotes as they are: none may be chosen by a client.
+    assert not {"$context.identity.userAgent", "$context.path"} & set(line.values())
+
+
+def test_health_checks_have_a_throttle_of_their_own(function: awslambda.Function) -> None:
+    everything, health = properties(_added(_PUBLIC, function), "Stage")["MethodSettings"]
+    assert (everything["HttpMethod"], everything["ResourcePath"]) == ("*", "/*")
+    assert (health["HttpMethod"], health["ResourcePath"]) == ("GET", "/~1health")
+    throttles = {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    for setting in (everything, health):
+        assert setting["LoggingLevel"] == "ERROR"
+        assert setting["DataTraceEnabled"] is False
+        assert setting["MetricsEnabled"] is True
+        assert throttles <= setting.keys()
+    assert everything["ThrottlingRateLimit"] > health["ThrottlingRateLimit"]
+
+
+def test_the_log_of_api_gateways_own_steps_exists_before_the_stage(function: awslambda.Function) -> None:
+    template = _added(_PUBLIC, function)
+    assert properties(template, "ExecutionLogs")["LogGroupName"] == {
+        "Fn::Sub": ["API-Gateway-Execution-Logs_${Id}/live", {"Id": {"Ref": "Api"}}]
+    }
+    assert template.to_dict()["Resources"]["Stage"]["DependsOn"] == ["ExecutionLogs"]
+
+
+def test_a_problem_is_the_documents_own() -> None:
+    assert json.loads(problem(_PUBLIC, "too-many-requests", 429)) == {
+        "type": "urn:payments:problem:too-many-requests",
+        "title": "Too many requests.",
+        "status": 429,
+    }
+
+
+def _added(openapi: dict[str, Any], function: awslambda.Function) -> Template:
     template = Template()
-    add_api(template, "payments-api", openapi, function)
-    (title,) = (title for title in template.resources if title.startswith("Deployment"))
+    plan = ApiPlan("payments-api", openapi, key_arn="arn:key", log_level="ERROR", disposable=False)
+    add_api(template, plan, function)
+    return template
+
+
+def _deployment(openapi: dict[str, Any], function: awslambda.Function) -> str:
+    (title,) = (title for title in _added(openapi, function).resources if title.startswith("Deployment"))
     return title

@@ -25,6 +25,7 @@ witness = "us-west-2"
 [network]
 primary_cidr = "10.0.0.0/16"
 secondary_cidr = "10.1.0.0/16"
+nat_gateways = "per-zone"
 [database]
 engine_version = "14.6"
 name = "ledger"
@@ -37,6 +38,8 @@ rpo_minutes = 15
 rto_minutes = 30
 [alerts]
 emails = ["oncall@example.com"]
+[audit]
+trail = true
 [failover]
 automatic = true
 [functions]
@@ -55,8 +58,8 @@ SETS = (
     " or eu-central-1, eu-west-1, eu-west-2, eu-west-3 or ap-northeast-1, ap-northeast-2, ap-northeast-3"
 )
 SECTIONS = (
-    "service, environment, regions, network, database, dns, objectives, alerts, failover, functions,"
-    " test_environment"
+    "service, environment, regions, network, database, dns, objectives, alerts, audit, failover,"
+    " functions, test_environment"
 )
 
 
@@ -91,6 +94,8 @@ def test_what_is_delivered_is_what_the_brief_asks_for() -> None:
     assert settings.regions.witness == "us-west-2"
     assert settings.network.primary_cidr == IPv4Network("10.0.0.0/16")
     assert settings.network.secondary_cidr == IPv4Network("10.1.0.0/16")
+    assert settings.network.nat_gateways == "per-zone"
+    assert settings.audit.trail
     assert settings.database.engine_version == "14.6"
     assert settings.database.name == "ledger"
     assert (settings.objectives.rpo_minutes, settings.objectives.rto_minutes) == (15, 30)
@@ -213,6 +218,21 @@ def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
             f'network.secondary_cidr: found "8.8.0.0/16"; allowed: {PRIVATE}',
         ),
         (
+            'nat_gateways = "per-zone"',
+            "nat_gateways = 1",
+            "network.nat_gateways: found 1; allowed: per-zone (one in each) or single (one for all)",
+        ),
+        (
+            'nat_gateways = "per-zone"',
+            'nat_gateways = "none"',
+            'network.nat_gateways: found "none"; allowed: per-zone (one in each) or single (one for all)',
+        ),
+        (
+            'nat_gateways = "per-zone"\n',
+            "",
+            "network.nat_gateways: found nothing; allowed: per-zone (one in each) or single (one for all)",
+        ),
+        (
             'engine_version = "14.6"',
             'engine_version = "14.99"',
             f'database.engine_version: found "14.99"; allowed: {VERSIONS}',
@@ -281,6 +301,9 @@ def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
             '"oncall@example.com"',
             'alerts.emails: found "oncall@example.com"; allowed: a list of at least one e-mail address',
         ),
+        ("trail = true", 'trail = "no"', 'audit.trail: found "no"; allowed: true or false'),
+        ("trail = true", "trail = 0", "audit.trail: found 0; allowed: true or false"),
+        ("[audit]\ntrail = true\n", "", "audit.trail: found nothing; allowed: true or false"),
         (
             "automatic = true",
             'automatic = "yes"',
@@ -376,9 +399,12 @@ def test_names_that_aws_would_refuse(tmp_path: Path) -> None:
         "deployment.toml: service: found 53 characters in"
         ' "payments-failover-a-very-long-environment-name-indeed", the name of the Region switch plan;'
         " allowed: at most 32 characters",
-        "deployment.toml: service: found 68 characters in"
-        ' "payments-code-secondary-a-very-long-environment-name-indeed-'
-        '2d8f99aa", the name of the S3 bucket; allowed: at most 63 characters',
+        "deployment.toml: service: found 76 characters in"
+        ' "payments-transactions-secondary-a-very-long-environment-name-indeed-'
+        'ca03e6a2", the name of the S3 bucket; allowed: at most 63 characters',
+        "deployment.toml: service: found 61 characters in"
+        ' "payments-ledger-secondary-a-very-long-environment-name-indeed", the name of the Backup vault;'
+        " allowed: at most 50 characters",
         "deployment.toml: service: found 68 characters in"
         ' "payments-stackset-administration-a-very-long-environment-name-indeed", the name of the IAM role;'
         " allowed: at most 64 characters",
@@ -494,6 +520,16 @@ def test_a_note_before_the_runtime_loses_support(tmp_path: Path) -> None:
     assert settings.notes(date(2026, 11, 22)) == (
         "functions.runtime python3.11: Lambda's support ends on 2027-06-30; plan the upgrade",
     )
+
+
+def test_a_note_when_the_zone_s_id_cannot_be_read(tmp_path: Path) -> None:
+    text = RIGHT.replace("14.6", "17.7").replace("python3.11", "python3.13")
+    for old, new in (("us-east-1", "eu-west-1"), ("us-east-2", "eu-west-3"), ("us-west-2", "eu-central-1")):
+        text = text.replace(old, new)
+    (note,) = read(tmp_path, text).notes(date(2026, 11, 22))
+    assert note.startswith("dns.hosted_zone_id is not set: deploy `zone` to us-east-1")
+    known = text.replace("[objectives]", 'hosted_zone_id = "Z1"\n[objectives]')
+    assert read(tmp_path, known).notes(date(2026, 11, 22)) == ()
 
 
 def test_support_is_known_for_everything_that_can_be_chosen() -> None:

@@ -60,3 +60,32 @@ def test_nothing_is_protected_in_a_test_environment() -> None:
     template = data.render(settings("lab"))
     assert properties(template, "Cluster")["DeletionProtection"] is False
     assert template.to_dict()["Resources"]["Cluster"]["DeletionPolicy"] == "Delete"
+
+
+def test_whoever_takes_over_is_as_warm_as_the_writer_was() -> None:
+    template = data.render(settings())
+    assert properties(template, "Instance1")["PromotionTier"] == 0
+    assert properties(template, "Instance2")["PromotionTier"] == 1
+    assert template.to_dict()["Resources"]["Instance2"]["DependsOn"] == ["Instance1"]
+    assert "Condition" not in template.to_dict()["Resources"]["Instance2"]
+    capacity = properties(template, "Cluster")["ServerlessV2ScalingConfiguration"]
+    assert capacity == {"MinCapacity": 2.0, "MaxCapacity": 16.0}
+
+
+def test_a_deleted_cluster_leaves_its_backups_behind() -> None:
+    assert properties(data.render(settings()), "Cluster")["DeleteAutomatedBackups"] is False
+    assert properties(data.render(settings("lab")), "Cluster")["DeleteAutomatedBackups"] is True
+
+
+def test_the_operating_system_is_measured_by_a_role_for_our_instances_only() -> None:
+    template = data.render(settings())
+    assert properties(template, "Instance1")["MonitoringInterval"] == 60
+    (trust,) = properties(template, "MetricsRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"].endswith(":db:payments-*")
+
+
+def test_only_tls_and_no_forgotten_transaction() -> None:
+    parameters = properties(data.render(settings()), "ClusterParameters")["Parameters"]
+    assert parameters["rds.force_ssl"] == "1"
+    assert parameters["ssl_min_protocol_version"] == "TLSv1.2"
+    assert int(parameters["idle_in_transaction_session_timeout"]) <= 60_000

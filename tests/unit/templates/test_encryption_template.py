@@ -16,10 +16,10 @@ def policy() -> dict[str, Any]:
 
 def test_data_is_decrypted_by_way_of_services_only(policy: dict[str, Any]) -> None:
     uses = {sid for sid, s in policy.items() if {"kms:Decrypt", "kms:*"} & set(s["Action"])}
-    assert uses == {"UseThroughServices", "EncryptLogs"}
+    assert uses == {"UseThroughServices", "EncryptLogs", "EncryptAlarms"}
     endpoints = policy["UseThroughServices"]["Condition"]["StringEquals"]["kms:ViaService"]
     services = {endpoint["Fn::Sub"].split(".")[0] for endpoint in endpoints}
-    assert services == {"dynamodb", "lambda", "rds", "s3", "secretsmanager"}
+    assert services == {"backup", "dynamodb", "lambda", "rds", "s3", "secretsmanager", "sns"}
 
 
 def test_the_key_can_always_be_administered(policy: dict[str, Any]) -> None:
@@ -32,7 +32,20 @@ def test_the_key_can_always_be_administered(policy: dict[str, Any]) -> None:
 def test_logs_are_encrypted_for_our_log_groups_only(policy: dict[str, Any]) -> None:
     condition = policy["EncryptLogs"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
     groups = [arn["Fn::Sub"].split(":log-group:")[1] for arn in condition]
-    assert groups == ["/aws/lambda/payments-*", "/aws/rds/cluster/payments-*/postgresql"]
+    assert groups == [
+        "/aws/lambda/payments-*",
+        "/aws/rds/cluster/payments-*/postgresql",
+        "/aws/vpc/payments-*",
+        "/aws/apigateway/payments-*",
+        "API-Gateway-Execution-Logs_*",
+        "aws-waf-logs-payments-*",
+    ]
+
+
+def test_alarms_of_this_account_may_use_the_key_of_their_topic(policy: dict[str, Any]) -> None:
+    statement = policy["EncryptAlarms"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_the_code_bucket_has_the_name_the_rollout_computes() -> None:

@@ -47,6 +47,7 @@ def test_bounds_are_those_of_aws() -> None:
     assert {bounded.kind: bounded.limit for bounded in NAMES.bounded()} == {
         "Region switch plan": 32,
         "S3 bucket": 63,
+        "Backup vault": 50,
         "RDS global cluster": 63,
         "RDS cluster": 63,
         "RDS instance": 63,

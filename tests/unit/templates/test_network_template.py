@@ -6,22 +6,29 @@ from typing import Any
 import pytest
 from troposphere import Template
 
+from templates import foundation
 from templates.names import Names
 from templates.network import NetworkPlan, add_network
+from tests.unit.templates.rendering import properties, settings
 
 
-@pytest.fixture
-def network() -> dict[str, Any]:
+def _network(*, nat_in_each_zone: bool) -> dict[str, Any]:
     template = Template()
     plan = NetworkPlan(
         primary=IPv4Network("10.0.0.0/16"),
         secondary=IPv4Network("10.1.0.0/16"),
         regions=("us-east-1", "us-east-2"),
         tables="payments-*-prod",
+        nat_in_each_zone=nat_in_each_zone,
     )
     add_network(template, Names("payments", "prod", "payments.example.com"), plan)
     rendered: dict[str, Any] = template.to_dict()
     return rendered
+
+
+@pytest.fixture
+def network() -> dict[str, Any]:
+    return _network(nat_in_each_zone=True)
 
 
 def _of_type(template: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -68,7 +75,32 @@ def test_others_find_what_they_need(network: dict[str, Any]) -> None:
     assert {output["Export"]["Name"] for output in network["Outputs"].values()} == {
         "payments-prod-Network-VpcId",
         "payments-prod-Network-PrivateSubnetIds",
+        "payments-prod-Network-NatGatewayIds",
         "payments-prod-Network-PrivateRouteTableA",
         "payments-prod-Network-PrivateRouteTableB",
         "payments-prod-Network-PrivateRouteTableC",
     }
+
+
+def test_one_nat_gateway_can_serve_all_zones() -> None:
+    network = _network(nat_in_each_zone=False)
+    assert list(_of_type(network, "NatGateway")) == ["NatGatewayA"]
+    assert list(_of_type(network, "EIP")) == ["NatAddressA"]
+    for zone in "ABC":
+        assert _of_type(network, "Route")[f"PrivateRoute{zone}"]["NatGatewayId"] == {"Ref": "NatGatewayA"}
+
+
+def test_every_connection_is_logged_with_our_key_and_a_role_that_can_do_nothing_else() -> None:
+    template = foundation.render(settings())
+    log = properties(template, "FlowLog")
+    assert (log["ResourceId"], log["TrafficType"]) == ({"Ref": "Vpc"}, "ALL")
+    assert properties(template, "FlowLogs")["KmsKeyId"] == {"Fn::GetAtt": ["DataKey", "Arn"]}
+    (policy,) = properties(template, "FlowLogRole")["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == [{"Fn::GetAtt": ["FlowLogs", "Arn"]}]
+
+
+def test_where_api_gateway_logs_stays_set_when_the_stack_goes() -> None:
+    resources = foundation.render(settings()).to_dict()["Resources"]
+    for title in ("ApiAccount", "ApiLogRole"):
+        assert resources[title]["DeletionPolicy"] == "RetainExceptOnCreate"

@@ -1,12 +1,11 @@
 """The stack that is deployed."""
 
-from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from templates import root
+from templates import root, zone
 from tests.unit.templates.rendering import properties, settings
 
 _REGIONAL = {"foundation": "{}", "data": "{}", "service": "{}"}
@@ -45,13 +44,37 @@ def test_the_primary_founds_the_database_and_the_standby_gets_releases_first(
     assert rendered["Parameters"]["ServiceRegionOrder"]["Default"] == "us-east-2,us-east-1"
 
 
-def test_the_rollout_function_may_try_what_stack_sets_will_do(rendered: dict[str, Any]) -> None:
-    trusted = rendered["Resources"]["AdministrationRole"]["Properties"]["AssumeRolePolicyDocument"][
-        "Statement"
-    ]
-    assert trusted[0]["Principal"] == {"Service": "cloudformation.amazonaws.com"}
-    assert trusted[0]["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert trusted[1]["Principal"] == {"AWS": {"Fn::GetAtt": ["RolloutRole", "Arn"]}}
+def test_the_rollout_function_may_try_what_stack_sets_will_do_and_nothing_more(
+    rendered: dict[str, Any],
+) -> None:
+    """For good, because trust knows no time: but only in sessions of a name that may do nothing."""
+    roles = {
+        title: rendered["Resources"][f"{title}Role"]["Properties"]
+        for title in ("Administration", "Execution")
+    }
+    stack_sets, trial = roles["Administration"]["AssumeRolePolicyDocument"]["Statement"]
+    assert stack_sets["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+    assert stack_sets["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trial["Principal"] == {"AWS": {"Fn::GetAtt": ["RolloutRole", "Arn"]}}
+    named = {"StringEquals": {"sts:RoleSessionName": "payments-trial-prod"}}
+    assert trial["Condition"] == named
+
+    stack_sets, trial = roles["Execution"]["AssumeRolePolicyDocument"]["Statement"]
+    assert stack_sets["Condition"] == {"StringNotLike": {"aws:userid": "*:payments-trial-prod"}}
+    assert trial["Condition"] == named
+    ((refusal,),) = [policy["PolicyDocument"]["Statement"] for policy in roles["Execution"]["Policies"]]
+    assert (refusal["Effect"], refusal["Action"], refusal["Resource"]) == ("Deny", ["*"], ["*"])
+    assert refusal["Condition"] == {"StringLike": {"aws:userid": "*:payments-trial-prod"}}
+    asked = rendered["Resources"]["RolesReady"]["Properties"]
+    assert asked["SessionName"] == "payments-trial-prod"
+
+
+def test_whoever_deploys_names_the_environment_that_was_built(rendered: dict[str, Any]) -> None:
+    """So that what was built for one environment never lands on another's stack."""
+    for template in (rendered, zone.render(settings()).to_dict()):
+        parameter = template["Parameters"]["Environment"]
+        assert parameter["AllowedValues"] == ["prod"]
+        assert "Default" not in parameter
 
 
 def test_another_foundation_is_asked_for_its_outputs_again() -> None:
@@ -83,12 +106,3 @@ def test_secrets_are_readable_in_both_regions(rendered: dict[str, Any]) -> None:
         assert secret["ReplicaRegions"] == [
             {"Region": "us-east-2", "KmsKeyId": "alias/payments-data-secondary-prod"}
         ]
-
-
-def test_what_makes_the_stacks_cannot_change_itself(rendered: dict[str, Any]) -> None:
-    role = rendered["Resources"]["ExecutionRole"]["Properties"]
-    (policy,) = role["Policies"]
-    by_sid = {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
-    patterns = [arn["Fn::Sub"].split(":role/")[1] for arn in by_sid["MakeRoles"]["Resource"]]
-    assert fnmatch("payments-api-primary-prod", patterns[0])
-    assert not any(fnmatch(role["RoleName"], pattern) for pattern in patterns)

@@ -1,0 +1,263 @@
+"""What wakes somebody up: the alarms of one region, each about that region and told in that region."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from troposphere import And, Condition, Equals, Ref, Select, Split, Template
+
+from templates import metrics
+from templates.api import OPERATIONS
+from templates.config import Settings
+from templates.functions import FunctionPlan
+from templates.monitoring import (
+    ALWAYS_IGNORED,
+    NOT_MEASURED_HERE,
+    NOTHING_HAPPENED,
+    SILENCE_IS_TROUBLE,
+    AlarmPlan,
+)
+from templates.names import Place
+from templates.network import NAT_GATEWAY_IDS
+from templates.places import IS_PRIMARY, here, lookup, peer
+from templates.policies import Value
+from templates.tables import TABLES
+from templates.transactions import REPLICATION_RULE
+
+HEALTH_METRICS_REGION = "us-east-1"
+HEALTH_IS_MEASURED = "HealthIsMeasured"
+# Of the function's time limit: what takes longer is about to be cut off.
+_SLOW = 0.8
+
+
+def alarms(settings: Settings, functions: Sequence[FunctionPlan], health_check: Value) -> list[AlarmPlan]:
+    return [
+        *_api(settings),
+        *(alarm for function in functions for alarm in _function(function)),
+        *_ledger(settings),
+        *_transaction_log(settings),
+        *_tables(settings),
+        *_network(settings),
+        _health(health_check),
+    ]
+
+
+def names_in(settings: Settings, plans: Iterable[AlarmPlan], place: Place) -> list[str]:
+    """What the alarms of that place are called."""
+    measured = place == "primary" and settings.regions.primary == HEALTH_METRICS_REGION
+    return [settings.names.regional(plan.component, place) for plan in plans if plan.only is None or measured]
+
+
+def add_health_condition(template: Template) -> None:
+    """Route 53 measures in one region only, and only the primary region's stack has the health check. With
+    the primary elsewhere nobody has this alarm; recovery never needs it.
+    """
+    template.add_condition(
+        HEALTH_IS_MEASURED,
+        And(Condition(IS_PRIMARY), Equals(Ref("AWS::Region"), HEALTH_METRICS_REGION)),
+    )
+
+
+def _api(settings: Settings) -> Iterable[AlarmPlan]:
+    name = here(partial(settings.names.regional, "api"))
+    yield AlarmPlan(
+        title="FailedRequests",
+        component="failed-requests",
+        meaning="More than 1 % of the clients' requests end in a 5xx: their outcome is unknown to them.",
+        watches=metrics.failed_requests(name),
+        limit=1,
+        minutes=3,
+        missing=NOTHING_HAPPENED,
+    )
+    yield AlarmPlan(
+        title="SlowPayments",
+        component="slow-payments",
+        meaning="One payment in a hundred takes longer than 3 s (milliseconds).",
+        watches=metrics.operation(name, OPERATIONS[0], "Latency", "p99"),
+        limit=3000,
+        minutes=5,
+        missing=NOTHING_HAPPENED,
+    )
+    yield AlarmPlan(
+        title="LedgerUnreachable",
+        component="ledger-unreachable",
+        meaning="Payments are accepted, but the ledger does not take them: they wait in the journal.",
+        watches=metrics.counted(settings.names.metrics, "api", "LedgerUnreachable"),
+        limit=0,
+        minutes=3,
+        missing=NOTHING_HAPPENED,
+    )
+
+
+def _function(plan: FunctionPlan) -> Iterable[AlarmPlan]:
+    component = plan.title.lower()
+    for title, metric, statistic, limit, meaning in (
+        ("Errors", "Errors", "Sum", 0, "ended without an answer: a mistake, no memory or no time left"),
+        ("Throttles", "Throttles", "Sum", 0, "was not started: the account's concurrency is used up"),
+        (
+            "Duration",
+            "Duration",
+            "Maximum",
+            _SLOW * 1000 * plan.timeout_seconds,
+            f"took more than {_SLOW:.0%} of its {plan.timeout_seconds} s (milliseconds)",
+        ),
+    ):
+        yield AlarmPlan(
+            title=f"{plan.title}Function{title}",
+            component=f"{component}-function-{title.lower()}",
+            meaning=f"The function {component} {meaning}.",
+            watches=metrics.function(plan.name, metric, statistic),
+            limit=limit,
+            minutes=1,
+            missing=NOTHING_HAPPENED,
+        )
+
+
+def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
+    cluster = here(partial(settings.names.regional, "ledger"))
+    yield AlarmPlan(
+        title="LedgerLag",
+        component="ledger-lag",
+        meaning="This region's copy of the ledger is more than 5 s behind the writer (milliseconds).",
+        watches=metrics.cluster(cluster, "AuroraGlobalDBReplicationLag", "Maximum"),
+        limit=5000,
+        minutes=5,
+        missing=NOT_MEASURED_HERE,
+    )
+    yield AlarmPlan(
+        title="LedgerCapacity",
+        component="ledger-capacity",
+        meaning="The database uses more than 90 % of what it may grow to: raise database.max_capacity.",
+        watches=metrics.cluster(cluster, "ACUUtilization", "Maximum"),
+        limit=90,
+        minutes=5,
+        missing=SILENCE_IS_TROUBLE,
+    )
+    yield AlarmPlan(
+        title="LedgerProcessor",
+        component="ledger-processor",
+        meaning="The database's processors are more than 90 % busy.",
+        watches=metrics.cluster(cluster, "CPUUtilization", "Maximum"),
+        limit=90,
+        minutes=10,
+        missing=SILENCE_IS_TROUBLE,
+    )
+    yield AlarmPlan(
+        title="LedgerConnections",
+        component="ledger-connections",
+        meaning="The database has more than 80 % of the connections it takes.",
+        watches=metrics.cluster(cluster, "DatabaseConnections", "Maximum"),
+        limit=_most_connections(settings) * 80 // 100,
+        minutes=5,
+        missing=SILENCE_IS_TROUBLE,
+    )
+
+
+def _most_connections(settings: Settings) -> int:
+    """As many as the capacity it may grow to holds; small instances take fewer, however far they may grow.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
+    """
+    smallest, largest = settings.database.min_capacity, settings.database.max_capacity
+    held = min(int(189 * largest), 5000)
+    return min(held, 2000) if smallest <= 0.5 else held
+
+
+def _transaction_log(settings: Settings) -> Iterable[AlarmPlan]:
+    """Both ends: how far behind what arrives here is, and what did not leave from here."""
+    names = settings.names
+    arriving = partial(
+        metrics.log_replication,
+        peer(partial(names.bucket, "transactions")),
+        here(partial(names.bucket, "received")),
+        REPLICATION_RULE,
+    )
+    leaving = partial(
+        metrics.log_replication,
+        here(partial(names.bucket, "transactions")),
+        peer(partial(names.bucket, "received")),
+        REPLICATION_RULE,
+    )
+    late = settings.objectives.rpo_minutes * 60 // 3
+    for title, watches, limit, minutes, meaning in (
+        (
+            "Latency",
+            arriving("ReplicationLatency", "Maximum"),
+            late,
+            5,
+            f"arrives more than {late} s late, a third of the recovery point objective",
+        ),
+        ("Bytes", arriving("BytesPendingReplication", "Maximum"), 100_000_000, 10, "piles up: 100 MB wait"),
+        ("Operations", arriving("OperationsPendingReplication", "Maximum"), 100, 10, "piles up: 100 wait"),
+        ("Failures", leaving("OperationsFailedReplication", "Sum"), 0, 1, "was not copied and will not be"),
+    ):
+        yield AlarmPlan(
+            title=f"Log{title}",
+            component=f"log-{title.lower()}",
+            meaning=f"The transaction log {meaning}.",
+            watches=watches,
+            limit=limit,
+            minutes=minutes,
+            missing=NOTHING_HAPPENED,
+        )
+
+
+def _tables(settings: Settings) -> Iterable[AlarmPlan]:
+    for plan in TABLES:
+        table = settings.names.shared(plan.name)
+        yield AlarmPlan(
+            title=f"{plan.name.capitalize()}Throttles",
+            component=f"{plan.name}-throttles",
+            meaning=f"DynamoDB turns requests to the table {plan.name} away.",
+            watches=metrics.throttled(table, plan),
+            limit=0,
+            minutes=2,
+            missing=ALWAYS_IGNORED,
+        )
+        if not plan.strong:
+            yield AlarmPlan(
+                title=f"{plan.name.capitalize()}Lag",
+                component=f"{plan.name}-lag",
+                meaning=f"What is written to the table {plan.name} here reaches the other region after 10 s"
+                " (milliseconds).",
+                watches=metrics.replication_latency(table, lookup("PeerRegion")),
+                limit=10_000,
+                minutes=5,
+                missing=ALWAYS_IGNORED,
+            )
+    yield AlarmPlan(
+        title="JournalLatency",
+        component="journal-latency",
+        meaning="One entry in a hundred takes longer than 1 s to be held by two regions (milliseconds).",
+        watches=metrics.put_latency(settings.names.shared("journal")),
+        limit=1000,
+        minutes=5,
+        missing=ALWAYS_IGNORED,
+    )
+
+
+def _network(settings: Settings) -> Iterable[AlarmPlan]:
+    gateways = Split(",", NAT_GATEWAY_IDS.read(settings.names))
+    many = 3 if settings.network.nat_gateways == "per-zone" else 1
+    yield AlarmPlan(
+        title="NatPorts",
+        component="nat-ports",
+        meaning="A NAT gateway has no port left for another connection to one destination.",
+        watches=metrics.ports_denied(Select(number, gateways) for number in range(many)),
+        limit=0,
+        minutes=3,
+        missing=NOTHING_HAPPENED,
+    )
+
+
+def _health(check: Value) -> AlarmPlan:
+    return AlarmPlan(
+        title="Health",
+        component="health",
+        meaning="Route 53 finds the primary region unhealthy, and leads clients to the secondary.",
+        watches=metrics.health(check),
+        limit=1,
+        minutes=1,
+        missing=SILENCE_IS_TROUBLE,
+        below=True,
+        only=("primary", HEALTH_IS_MEASURED),
+    )

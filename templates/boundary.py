@@ -1,0 +1,139 @@
+"""The most that any role of a regional stack may ever do, whatever its own policies come to say.
+
+The role that makes those stacks may make roles; this keeps what it makes as weak as functions, backups,
+replication and log delivery need to be: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+"""
+
+from awacs import backup, dynamodb, ec2, kms, logs, rds, s3, secretsmanager, tag, xray
+from awacs.aws import Condition, Statement, StringEquals
+from troposphere import Template, iam
+
+from templates import policies
+from templates.config import Settings
+from templates.lifetime import keep
+from templates.names import Place
+from templates.policies import allow, arn, bucket_arn
+
+
+def add_boundary(template: Template, settings: Settings) -> iam.ManagedPolicy:
+    """Kept like the role that API Gateway logs by: what binds a role cannot be deleted before it."""
+    boundary = iam.ManagedPolicy(
+        "Boundary",
+        ManagedPolicyName=settings.names.shared(policies.BOUNDARY),
+        Description="The most that any role of a regional stack may ever do",
+        PolicyDocument=policies.document(*_statements(settings)),
+    )
+    return template.add_resource(keep(boundary, disposable=settings.test_environment))
+
+
+def _statements(settings: Settings) -> list[Statement]:
+    names = settings.names
+    places: tuple[Place, ...] = ("primary", "secondary")
+    ours = [names.regional("*", place) for place in places]
+    buckets = [bucket_arn(f"{name}-????????", suffix) for name in ours for suffix in ("", "/*")]
+    data_regions = [settings.regions.primary, settings.regions.secondary]
+    in_regions = StringEquals({"aws:RequestedRegion": data_regions})
+    # By way of these services or, for the names that X-Ray, EC2 and RDS give, of any resource: no narrower
+    # than the policies, which are what decides; a boundary only says where they end.
+    return [
+        allow(
+            "WriteLogs",
+            [
+                logs.CreateLogGroup,
+                logs.CreateLogStream,
+                logs.DescribeLogGroups,
+                logs.DescribeLogStreams,
+                logs.FilterLogEvents,
+                logs.GetLogEvents,
+                logs.PutLogEvents,
+                logs.PutRetentionPolicy,
+            ],
+            "*",
+            condition=Condition(in_regions),
+        ),
+        allow(
+            "Observe",
+            [xray.PutTelemetryRecords, xray.PutTraceSegments, tag.GetResources],
+            "*",
+            condition=Condition(in_regions),
+        ),
+        allow(
+            "AttachToNetwork",
+            [
+                ec2.AssignPrivateIpAddresses,
+                ec2.CreateNetworkInterface,
+                ec2.DeleteNetworkInterface,
+                ec2.DescribeNetworkInterfaces,
+                ec2.DescribeSubnets,
+                ec2.UnassignPrivateIpAddresses,
+            ],
+            "*",
+            condition=Condition(in_regions),
+        ),
+        allow(
+            "UseTables",
+            [
+                dynamodb.BatchGetItem,
+                dynamodb.BatchWriteItem,
+                dynamodb.ConditionCheckItem,
+                dynamodb.DeleteItem,
+                dynamodb.DescribeTable,
+                dynamodb.GetItem,
+                dynamodb.PutItem,
+                dynamodb.Query,
+                dynamodb.Scan,
+                dynamodb.UpdateItem,
+            ],
+            arn("dynamodb", f"table/{names.shared('*')}", region="*"),
+        ),
+        allow(
+            "ReadOwnSecrets",
+            [secretsmanager.GetSecretValue],
+            arn("secretsmanager", f"secret:{names.secret('*')}", region="*"),
+        ),
+        allow(
+            "UseKeys",
+            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey],
+            arn("kms", "key/*", region="*"),
+        ),
+        allow(
+            "UseDatabases",
+            [
+                rds.AddTagsToResource,
+                rds.CopyDBClusterSnapshot,
+                rds.CreateDBClusterSnapshot,
+                rds.DeleteDBClusterSnapshot,
+                rds.DescribeDBClusterSnapshots,
+                rds.DescribeDBClusters,
+                rds.DescribeGlobalClusters,
+                rds.ListTagsForResource,
+                rds.ModifyDBClusterSnapshotAttribute,
+            ],
+            *(arn("rds", f"cluster:{name}", region="*") for name in ours),
+            arn("rds", "cluster-snapshot:awsbackup:*", region="*"),
+            arn("rds", f"global-cluster:{names.shared('ledger')}", region=""),
+        ),
+        allow(
+            "FillVaults",
+            [backup.CopyFromBackupVault, backup.CopyIntoBackupVault, backup.DescribeBackupVault],
+            *(arn("backup", f"backup-vault:{name}", region="*") for name in ours),
+            arn("rds", "cluster-snapshot:awsbackup:*", region="*"),
+        ),
+        allow(
+            "UseBuckets",
+            [
+                s3.GetObject,
+                s3.GetObjectLegalHold,
+                s3.GetObjectRetention,
+                s3.GetObjectVersionAcl,
+                s3.GetObjectVersionForReplication,
+                s3.GetObjectVersionTagging,
+                s3.GetReplicationConfiguration,
+                s3.ListBucket,
+                s3.PutObject,
+                s3.ReplicateObject,
+                s3.ReplicateTags,
+            ],
+            *buckets,
+        ),
+    ]
