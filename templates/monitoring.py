@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from troposphere import AWSHelperFn, Template, cloudwatch
+from troposphere import Template, cloudwatch
 
 from templates.names import Names, Place
+from templates.notifications import Topic
 from templates.places import here
 from templates.policies import Value
 
@@ -70,7 +71,7 @@ def percentage(part: list[Metric], whole: list[Metric]) -> Calculation:
     return Calculation(f"100 * SUM([{', '.join(parts)}]) / SUM([{', '.join(wholes)}])", parts | wholes)
 
 
-def add_alarm(template: Template, names: Names, topic_arn: AWSHelperFn, plan: AlarmPlan) -> cloudwatch.Alarm:
+def add_alarm(template: Template, names: Names, topic: Topic, plan: AlarmPlan) -> cloudwatch.Alarm:
     """Tells the topic of its own region when trouble begins and when it is over."""
     name = partial(names.regional, plan.component)
     alarm = cloudwatch.Alarm(
@@ -78,13 +79,14 @@ def add_alarm(template: Template, names: Names, topic_arn: AWSHelperFn, plan: Al
         AlarmName=name(plan.only[0]) if plan.only else here(name),
         AlarmDescription=plan.meaning,
         ActionsEnabled=True,
-        AlarmActions=[topic_arn],
-        OKActions=[topic_arn],
+        AlarmActions=[topic.arn],
+        OKActions=[topic.arn],
         ComparisonOperator="LessThanThreshold" if plan.below else "GreaterThanThreshold",
         Threshold=plan.limit,
         EvaluationPeriods=plan.minutes,
         DatapointsToAlarm=plan.minutes,
         TreatMissingData=plan.missing,
+        DependsOn=[topic.policy],  # an alarm judged before it may publish is not heard
     )
     if isinstance(plan.watches, Calculation):
         alarm.Metrics = _queries(plan.watches)

@@ -1,6 +1,7 @@
 """Who is told: one topic in each region, so that a region's alarms need nothing of the other one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from awacs import sns as sns_actions
@@ -11,14 +12,20 @@ from templates import policies
 from templates.policies import Value
 
 
-def add_topic(
-    template: Template, name: Value, emails: Sequence[str], key_arn: Value, alarms: Value
-) -> sns.Topic:
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Where alarms tell, and what lets them."""
+
+    arn: AWSHelperFn
+    policy: sns.TopicPolicy
+
+
+def add_topic(template: Template, name: Value, emails: Sequence[str], key_arn: Value, alarms: Value) -> Topic:
     """`alarms` is the pattern of the names whose alarms may publish."""
     topic = template.add_resource(
         sns.Topic("AlertTopic", TopicName=name, DisplayName="Payments", KmsMasterKeyId=key_arn)
     )
-    template.add_resource(
+    policy = template.add_resource(
         sns.TopicPolicy(
             "AlertTopicPolicy",
             Topics=[topic.ref()],
@@ -35,7 +42,7 @@ def add_topic(
                 f"Subscription{digest}", TopicArn=topic.ref(), Protocol="email", Endpoint=email
             )
         )
-    return topic
+    return Topic(topic.ref(), policy)
 
 
 def _publish_alarms(topic_arn: AWSHelperFn, alarms: Value) -> Statement:

@@ -97,9 +97,9 @@ def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperF
     )
     add_health_condition(template)
     for plan in alarm_plans(settings, health_check):
-        add_alarm(template, names, topic.ref(), plan)
+        add_alarm(template, names, topic, plan)
     template.add_output(
-        Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.ref())
+        Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.arn)
     )
 
 

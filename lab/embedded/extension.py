@@ -19,6 +19,7 @@ from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 MODULES = (
     "alarms",
     "backup",
+    "boundaries",
     "conditions",
     "database_metrics",
     "deletion",

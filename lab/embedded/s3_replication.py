@@ -194,16 +194,19 @@ def _locking_every_version(inherited: Callable[..., str | None]) -> Callable[...
 
 
 def _measure(bucket: str, target: str, rule: dict[str, Any], *, failed: bool) -> None:
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html"""
+    """What is pending and how late it is, where the copy goes; what failed, where it comes from.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+    """
     if _option(rule, "Destination", "Metrics") != "Enabled":
         return
     dimensions = {"SourceBucket": bucket, "DestinationBucket": target, "RuleId": rule["ID"]}
-    values = {
-        "ReplicationLatency": (0.0, "Seconds"),
-        "BytesPendingReplication": (0.0, "Bytes"),
-        "OperationsPendingReplication": (0.0, "Count"),
-        "OperationsFailedReplication": (float(failed), "Count"),
-    }
-    with request_scope(get_account_id(), str(s3.bucket_region(bucket))):
-        for name, (value, unit) in values.items():
+    home, peer = s3.bucket_region(bucket), s3._replication_destination_region(target)
+    for region, name, value, unit in (
+        (peer, "ReplicationLatency", 0.0, "Seconds"),
+        (peer, "BytesPendingReplication", 0.0, "Bytes"),
+        (peer, "OperationsPendingReplication", 0.0, "Count"),
+        (home, "OperationsFailedReplication", float(failed), "Count"),
+    ):
+        with request_scope(get_account_id(), str(region)):
             cloudwatch._store_datum("AWS/S3", name, dimensions, time.time(), unit, value, None, None, None)

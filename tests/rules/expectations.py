@@ -38,7 +38,6 @@ LEAVES: dict[str, dict[str, str]] = {
     },
     "service": {
         **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS},
-        "AlertTopicPolicy": "lets alarms publish, and nobody else",
         "Subscriptionb69f14b8": "tells the operators",
         "FirewallAssociation": "puts the firewall before the API",
         "FirewallLogging": "keeps what the firewall decided",
