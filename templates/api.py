@@ -192,20 +192,26 @@ def deployable(openapi: Mapping[str, Any], function: awslambda.Function) -> dict
         "everything": {"validateRequestBody": True, "validateRequestParameters": True}
     }
     body["x-amazon-apigateway-request-validator"] = "everything"
+    known = problems(openapi)
     body["x-amazon-apigateway-gateway-responses"] = {
         kind: {
             "statusCode": status,
             "responseParameters": {"gatewayresponse.header.Content-Type": "'application/problem+json'"},
-            "responseTemplates": {"application/json": problem(openapi, name, int(status))},
+            "responseTemplates": {"application/json": problem(known, name, int(status))},
         }
         for kind, (name, status) in _GATEWAY_RESPONSES.items()
     }
     return body
 
 
-def problem(openapi: Mapping[str, Any], name: str, status: int) -> str:
-    """What a client is sent, as JSON: the document's own example of that problem."""
-    example = dict(_problems(openapi))[_PROBLEM + name]
+def problems(openapi: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The document's own example of each problem, by its type."""
+    return dict(_problems(openapi))
+
+
+def problem(known: Mapping[str, Mapping[str, Any]], name: str, status: int) -> str:
+    """What a client is sent, as JSON; `known` are the document's problems."""
+    example = known[_PROBLEM + name]
     return json.dumps({key: example[key] for key in ("type", "title")} | {"status": status})
 
 
@@ -227,4 +233,4 @@ def _without_examples(node: Any) -> Any:
 
 
 def _fingerprint(body: dict[str, Any]) -> str:
-    return sha256(json.dumps(encode_to_dict(body), sort_keys=True).encode()).hexdigest()[:10]
+    return sha256(json.dumps(body, sort_keys=True, default=encode_to_dict).encode()).hexdigest()[:10]

@@ -10,7 +10,7 @@ from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, awslambda
 
 from templates import policies
 from templates.alarms import add_health_condition, alarms
-from templates.api import ApiPlan, add_api, problem
+from templates.api import ApiPlan, add_api, problem, problems
 from templates.config import Settings
 from templates.custom import SchemaMigration
 from templates.database import APPLICATION_SECURITY_GROUP_ID, CLUSTER_ENDPOINT, CLUSTER_PORT
@@ -114,11 +114,12 @@ def _rest_api_plan(settings: Settings, openapi: Mapping[str, Any]) -> ApiPlan:
 
 
 def _firewall_plan(settings: Settings, openapi: Mapping[str, Any]) -> FirewallPlan:
+    known = problems(openapi)
     return FirewallPlan(
         name=here(partial(settings.names.regional, "api")),
         key_arn=KEY_ARN.read(settings.names),
-        too_many_requests=problem(openapi, "too-many-requests", 429),
-        body_too_large=problem(openapi, "body-too-large", 413),
+        too_many_requests=problem(known, "too-many-requests", 429),
+        body_too_large=problem(known, "body-too-large", 413),
         disposable=settings.test_environment,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from troposphere import Template, awslambda
 
-from templates.api import HEALTH, OPERATIONS, ApiPlan, Operation, add_api, deployable, problem
+from templates.api import HEALTH, OPERATIONS, ApiPlan, Operation, add_api, deployable, problem, problems
 from tests.unit.templates.rendering import properties
 
 _PUBLIC = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read_text("utf-8"))
@@ -99,7 +99,7 @@ def test_the_log_of_api_gateways_own_steps_exists_before_the_stage(function: aws
 
 
 def test_a_problem_is_the_documents_own() -> None:
-    assert json.loads(problem(_PUBLIC, "too-many-requests", 429)) == {
+    assert json.loads(problem(problems(_PUBLIC), "too-many-requests", 429)) == {
         "type": "urn:payments:problem:too-many-requests",
         "title": "Too many requests.",
         "status": 429,
