@@ -25,7 +25,6 @@ IMPATIENT: Final = Config(
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 3},
     tcp_keepalive=True,
-    max_pool_connections=4,  # one request at a time per execution environment
 )
 
 _TRANSIENT: Final = frozenset(
@@ -49,9 +48,12 @@ def _session() -> botocore.session.Session:
     return botocore.session.get_session()
 
 
-def client(service: str) -> Any:
-    """A client for this region's endpoint. From botocore: importing boto3 would double a cold start."""
-    return _session().create_client(service, config=IMPATIENT)
+def client(service: str, *, connections: int = 4) -> Any:
+    """A client for this region's endpoint, for so many calls at a time. From botocore: importing boto3 would
+    double a cold start.
+    """
+    pooled = IMPATIENT.merge(Config(max_pool_connections=connections))
+    return _session().create_client(service, config=pooled)
 
 
 def code(error: ClientError) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.aws import unknown_is_unavailable
+from adapters.batches import read_batch
 from adapters.once import put_once
-from payments.errors import Unavailable
 from payments.model import Account, Merchant, Standing
 from payments.ports import Parties
 
@@ -18,7 +18,6 @@ _MERCHANT: Final = "merchant#"
 _ACCOUNT: Final = "account#"
 _FRESH_SECONDS: Final = 5.0
 _MOST_CACHED: Final = 10_000  # about 5 MB
-_BATCH_ATTEMPTS: Final = 3
 
 
 class DynamoDirectory:
@@ -90,17 +89,9 @@ class DynamoDirectory:
         return fresh
 
     def _read(self, keys: set[str]) -> dict[str, Any]:
-        """One round trip for all; keys left unprocessed are asked for again, never taken for absent."""
-        found: dict[str, Any] = {}
-        wanted: Any = {self._table: {"Keys": [_key(key) for key in sorted(keys)], "ConsistentRead": True}}
-        for _ in range(_BATCH_ATTEMPTS):
-            with unknown_is_unavailable("directory"):
-                answer = self._client.batch_get_item(RequestItems=wanted)
-            found |= {str(item["id"]["S"]): item for item in answer["Responses"].get(self._table, [])}
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return found
-        raise Unavailable("directory: throttled")
+        """One round trip for all."""
+        found = read_batch(self._client, self._table, [_key(key) for key in sorted(keys)], "directory")
+        return {str(item["id"]["S"]): item for item in found}
 
     def _create(self, stored: dict[str, Any]) -> bool:
         return put_once(self._client, self._table, "id", stored, "directory") == stored

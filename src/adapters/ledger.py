@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 
 from adapters.database import Database, connect
 from failover.errors import Unavailable
-from payments.errors import LedgerUnavailable
-from payments.model import Payment, entries
+from payments.errors import LedgerUnavailable, NotStandby
+from payments.model import Entry, Money, Payment, PaymentRequest, entries
+from payments.ports import Booked
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -28,6 +29,7 @@ _CREDENTIALS_AGE_SECONDS: Final = 10.0
 
 # One statement, so one transaction and one round trip. FOR SHARE holds the fence until commit: whoever raises
 # it waits for us, or we read what they wrote. Nothing is inserted under an epoch older than the fence.
+# By id, or two batches that share payments could each wait for what the other has inserted.
 _POST: Final = """
 WITH fence AS MATERIALIZED (
     SELECT epoch FROM ledger.fence WHERE singleton FOR SHARE
@@ -35,21 +37,43 @@ WITH fence AS MATERIALIZED (
     INSERT INTO ledger.payment
         (payment_id, merchant_id, amount, currency, debtor, creditor, reference, fingerprint, epoch,
          accepted_at)
-    SELECT %(payment_id)s, %(merchant_id)s, %(amount)s, %(currency)s, %(debtor)s, %(creditor)s, %(reference)s,
-           %(fingerprint)s, %(epoch)s, %(accepted_at)s
-    FROM fence WHERE fence.epoch <= %(epoch)s
+    SELECT wanted.payment_id, merchant_id, amount, currency, debtor, creditor, reference, fingerprint,
+           %(epoch)s, accepted_at
+    FROM fence, unnest(%(payment_id)s::text[], %(merchant_id)s::text[], %(amount)s::bigint[],
+                       %(currency)s::text[], %(debtor)s::text[], %(creditor)s::text[], %(reference)s::text[],
+                       %(fingerprint)s::text[], %(accepted_at)s::timestamptz[])
+                AS wanted (payment_id, merchant_id, amount, currency, debtor, creditor, reference,
+                           fingerprint, accepted_at)
+    WHERE fence.epoch <= %(epoch)s
+    ORDER BY wanted.payment_id
     ON CONFLICT (payment_id) DO NOTHING
     RETURNING payment_id
 ), entered AS (
     INSERT INTO ledger.entry (payment_id, line, account, amount, currency)
-    SELECT posted.payment_id, lines.line, lines.account, lines.amount, %(currency)s
-    FROM posted, (VALUES (%(line1)s::smallint, %(account1)s, %(amount1)s::bigint),
-                         (%(line2)s::smallint, %(account2)s, %(amount2)s::bigint))
-                 AS lines (line, account, amount)
+    SELECT payment_id, line, account, amount, currency
+    FROM posted JOIN unnest(%(line_of)s::text[], %(line)s::smallint[], %(line_account)s::text[],
+                            %(line_amount)s::bigint[], %(line_currency)s::text[])
+                     AS lines (payment_id, line, account, amount, currency) USING (payment_id)
 )
-SELECT fence.epoch <= %(epoch)s FROM fence
+SELECT fence.epoch <= %(epoch)s, (SELECT count(*) FROM posted) FROM fence
 """
-_HAS: Final = "SELECT 1 FROM ledger.payment WHERE payment_id = %(payment_id)s"
+_POSTED: Final = "SELECT payment_id FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[])"
+_HELD: Final = """
+SELECT payment_id, merchant_id, amount, currency, debtor, creditor, reference, fingerprint, accepted_at
+FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[])
+"""
+# The lines by a subquery: a payment without any is seen, too.
+_ROWS: Final = """
+SELECT payment_id, merchant_id, amount, currency, debtor, creditor, reference, fingerprint, accepted_at,
+       (SELECT json_agg(json_build_array(line, account, amount, currency) ORDER BY line)
+        FROM ledger.entry WHERE entry.payment_id = payment.payment_id)
+FROM ledger.payment WHERE payment_id > %(after)s ORDER BY payment_id LIMIT %(limit)s
+"""
+# In recovery as this statement runs, so in recovery when it looked: a copy never becomes one again meanwhile.
+_REPLICATED: Final = """
+SELECT pg_is_in_recovery(),
+       ARRAY(SELECT payment_id FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[]))
+"""
 
 # SQLSTATEs, or their first two characters, that mean "not now": the journal has the payment, so it can wait.
 _NOT_NOW: Final = {
@@ -84,14 +108,39 @@ class PostgresLedger:
         self._read_credentials_at = -_CREDENTIALS_AGE_SECONDS
 
     def post(self, payment: Payment, epoch: int) -> None:
-        fence_allows = self._ask(_POST, _post_parameters(payment, epoch))
-        if fence_allows is None:
-            raise LedgerUnavailable("no-fence")
-        if not fence_allows[0]:
-            raise LedgerUnavailable("fenced")
+        self.post_all((payment,), epoch)
 
-    def has(self, payment_id: str) -> bool:
-        return self._ask(_HAS, {"payment_id": payment_id}) is not None
+    def post_all(self, payments: Collection[Payment], epoch: int) -> int:
+        """The same payment twice in a batch is posted as the first of them is."""
+        if not payments:
+            return 0
+        answer = self._ask(_POST, _post_parameters(payments, epoch))
+        if not answer:
+            raise LedgerUnavailable("no-fence")
+        ((fence_allows, new),) = answer
+        if not fence_allows:
+            raise LedgerUnavailable("fenced")
+        return int(new)
+
+    def find(self, payment_id: str) -> Payment | None:
+        return self.held((payment_id,)).get(payment_id)
+
+    def posted(self, ids: Collection[str]) -> frozenset[str]:
+        return frozenset(row[0] for row in self._ask(_POSTED, {"ids": list(ids)}))
+
+    def held(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        return {row[0]: _payment(row) for row in self._ask(_HELD, {"ids": list(ids)})}
+
+    def rows(self, after: str, limit: int) -> tuple[Booked, ...]:
+        found = self._ask(_ROWS, {"after": after, "limit": limit})
+        return tuple(Booked(_payment(row), tuple(map(_line, row[-1] or ()))) for row in found)
+
+    def has(self, ids: Collection[str]) -> frozenset[str]:
+        """As `Replica`: where the endpoint is the readers'."""
+        ((in_recovery, found),) = self._ask(_REPLICATED, {"ids": list(ids)})
+        if not in_recovery:
+            raise NotStandby
+        return frozenset(found)
 
     def close(self) -> None:
         """After any failure, too: the endpoint may have moved, but a connection stays with the old writer."""
@@ -100,8 +149,8 @@ class PostgresLedger:
                 self._connection.close()
             self._connection = None
 
-    def _ask(self, statement: str, values: dict[str, Any]) -> Any:
-        """The first row. Statements may be repeated, so a kept connection that fails is replaced once."""
+    def _ask(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        """Every row. Statements may be repeated, so a kept connection that fails is replaced once."""
         import psycopg
 
         kept = self._connection is not None
@@ -117,11 +166,11 @@ class PostgresLedger:
                     raise LedgerUnavailable(reason) from error
                 kept = False
 
-    def _execute(self, statement: str, values: dict[str, Any]) -> Any:
+    def _execute(self, statement: str, values: dict[str, Any]) -> list[Any]:
         if self._connection is None:
             self._connection = self._connect()
         with _deadline(self._connection, _DEADLINE_SECONDS):
-            return self._connection.execute(statement, values).fetchone()
+            return self._connection.execute(statement, values).fetchall()
 
     def _connect(self) -> Connection[Any]:
         """With the credentials at hand, or fresh ones when those fail: a password may have been rotated.
@@ -155,25 +204,39 @@ class PostgresLedger:
         return connect(self._database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)
 
 
-def _post_parameters(payment: Payment, epoch: int) -> dict[str, Any]:
-    request = payment.request
-    values: dict[str, Any] = {
-        "payment_id": payment.payment_id,
-        "merchant_id": request.merchant_id,
-        "amount": request.money.amount,
-        "currency": request.money.currency,
-        "debtor": request.debtor,
-        "creditor": request.creditor,
-        "reference": request.reference,
-        "fingerprint": payment.fingerprint,
+def _post_parameters(payments: Collection[Payment], epoch: int) -> dict[str, Any]:
+    """As columns. `reversed`: of the same payment twice, the first stays."""
+    batch = list({payment.payment_id: payment for payment in reversed(list(payments))}.values())
+    requests = [payment.request for payment in batch]
+    lines = [(payment.payment_id, line) for payment in batch for line in entries(payment.request)]
+    return {
         "epoch": epoch,
-        "accepted_at": payment.accepted_at,
+        "payment_id": [payment.payment_id for payment in batch],
+        "merchant_id": [request.merchant_id for request in requests],
+        "amount": [request.money.amount for request in requests],
+        "currency": [request.money.currency for request in requests],
+        "debtor": [request.debtor for request in requests],
+        "creditor": [request.creditor for request in requests],
+        "reference": [request.reference for request in requests],
+        "fingerprint": [payment.fingerprint for payment in batch],
+        "accepted_at": [payment.accepted_at for payment in batch],
+        "line_of": [payment_id for payment_id, _ in lines],
+        "line": [line.line for _, line in lines],
+        "line_account": [line.account for _, line in lines],
+        "line_amount": [line.money.amount for _, line in lines],
+        "line_currency": [line.money.currency for _, line in lines],
     }
-    for entry in entries(request):
-        values[f"line{entry.line}"] = entry.line
-        values[f"account{entry.line}"] = entry.account
-        values[f"amount{entry.line}"] = entry.money.amount
-    return values
+
+
+def _payment(row: Sequence[Any]) -> Payment:
+    payment_id, merchant_id, amount, currency, debtor, creditor, reference, printed, accepted_at = row[:9]
+    request = PaymentRequest(merchant_id, Money(amount, currency), debtor, creditor, reference)
+    return Payment(payment_id, printed, request, accepted_at)
+
+
+def _line(line: Sequence[Any]) -> Entry:
+    number, account, amount, currency = line
+    return Entry(number, account, Money(amount, currency))
 
 
 def _not_now(error: Any) -> str | None:

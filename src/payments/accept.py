@@ -1,5 +1,6 @@
 """Accepting a payment: refuse what can be refused, decide in the journal, then post to the ledger."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from failover.control import Phase
@@ -47,10 +48,11 @@ def accept_payment(
     check_acceptable(request, directory.parties(merchant_id, (request.debtor, request.creditor)))
     lease = leases.hold()
     payment = Payment(idempotent_id, fingerprint(request), request, _time(clock))
-    decided = journal.put(new_entry(payment, lease.epoch)).payment
-    if decided.fingerprint != payment.fingerprint:
+    held = journal.put(new_entry(payment, lease.epoch))
+    if held.fingerprint != payment.fingerprint:
         raise IdempotencyKeyReused
-    return _posted(decided, lease, ledger)
+    # The fingerprint covers the whole request, so this is what was decided, even where only it is kept.
+    return _posted(replace(payment, accepted_at=held.accepted_at), lease, ledger)
 
 
 def check_acceptable(request: PaymentRequest, parties: Parties) -> None:

@@ -10,6 +10,8 @@ PaymentsError
     NotAcceptable        understood, but not acceptable
       IdempotencyKeyReused, UnknownCurrency, UnknownAccount, AccountClosed, CurrencyMismatch, SameAccount
   NotActive              this region does not take payments now; nothing was stored
+  NotSteady              this region is active, but its takeover is not finished: nothing is posted yet
+  NotStandby             this region's database is not a copy of the active region's now; nothing was done
   LedgerUnavailable      the ledger cannot be used now; never reaches a client, who gets `accepted` instead
 Unavailable              (failover.errors) an answer is missing; the outcome is unknown
 """
@@ -29,6 +31,8 @@ __all__ = [
     "NotAcceptable",
     "NotActive",
     "NotFound",
+    "NotStandby",
+    "NotSteady",
     "PaymentsError",
     "Refused",
     "SameAccount",
@@ -107,6 +111,14 @@ class SameAccount(NotAcceptable):
 
 
 class NotActive(PaymentsError):
+    pass
+
+
+class NotSteady(PaymentsError):
+    pass
+
+
+class NotStandby(PaymentsError):
     pass
 
 

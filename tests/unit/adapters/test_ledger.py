@@ -73,10 +73,10 @@ def fence(server: Server, epoch: int) -> Iterator[None]:
 
 def test_a_payment_is_posted_once_with_two_balanced_entries(server: Server, ledger: PostgresLedger) -> None:
     posted = payment()
-    assert not ledger.has(posted.payment_id)
+    assert ledger.find(posted.payment_id) is None
     ledger.post(posted, 1)
     ledger.post(posted, 2)
-    assert ledger.has(posted.payment_id)
+    assert ledger.find(posted.payment_id) == posted
     assert rows(
         server,
         "SELECT line, account, amount, currency FROM ledger.entry WHERE payment_id = %s ORDER BY line",
@@ -108,9 +108,9 @@ def test_nothing_is_posted_under_an_epoch_older_than_the_fence(
     with fence(server, 2):
         with pytest.raises(LedgerUnavailable, match="fenced"):
             ledger.post(posted, 1)
-        assert not ledger.has(posted.payment_id)
+        assert ledger.find(posted.payment_id) is None
         ledger.post(posted, 2)
-    assert ledger.has(posted.payment_id)
+    assert ledger.find(posted.payment_id) == posted
 
 
 def test_whoever_raises_the_fence_is_waited_for_and_obeyed(server: Server, ledger: PostgresLedger) -> None:
@@ -138,7 +138,7 @@ def test_a_replica_reads_but_cannot_post(
     give_up = time.monotonic() + 10
     while not _replicated(standby, posted) and time.monotonic() < give_up:
         time.sleep(0.05)
-    assert standby.has(posted.payment_id)
+    assert standby.find(posted.payment_id) == posted
     with pytest.raises(LedgerUnavailable, match="read-only"):
         standby.post(posted, 1)
     standby.close()
@@ -146,7 +146,7 @@ def test_a_replica_reads_but_cannot_post(
 
 def _replicated(standby: PostgresLedger, posted: Payment) -> bool:
     try:
-        return standby.has(posted.payment_id)
+        return standby.find(posted.payment_id) is not None
     except LedgerUnavailable:  # the schema has not arrived yet
         return False
 
@@ -160,7 +160,7 @@ def test_a_connection_that_was_cut_is_replaced(server: Server, ledger: PostgresL
     )
     again = payment()
     ledger.post(again, 1)
-    assert ledger.has(again.payment_id)
+    assert ledger.find(again.payment_id) == again
 
 
 def test_the_connection_is_kept(server: Server, ledger: PostgresLedger) -> None:
@@ -233,7 +233,7 @@ def test_a_secret_that_is_refused_gone_or_malformed_is_a_mistake_and_no_credenti
         ledger.post(payment(), 1)
     assert isinstance(raised.value.mistake, ClientError | ValueError)
     with pytest.raises(LedgerUnavailable, match="no-credentials"):
-        ledger.has("pay_x")
+        ledger.find("pay_x")
 
 
 def test_an_empty_schema_is_tolerated(server: Server, manager: FakeSecretsManager) -> None:

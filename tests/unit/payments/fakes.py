@@ -65,7 +65,7 @@ class FakeJournal:
     def put(self, entry: JournalEntry) -> JournalEntry:
         if self.down:
             raise Unavailable("journal")
-        held = self.entries.setdefault(entry.payment.payment_id, entry)
+        held = self.entries.setdefault(entry.payment_id, entry)
         if self.answers_lost:
             self.answers_lost -= 1
             raise Unavailable("journal")
@@ -86,22 +86,32 @@ class FakeLedger:
     broken: Exception | None = None
 
     def post(self, payment: Payment, epoch: int) -> None:
-        if self.broken:
-            raise self.broken
-        if self.down:
-            raise LedgerUnavailable(self.down)
+        self.post_all((payment,), epoch)
+
+    def post_all(self, payments: Collection[Payment], epoch: int) -> int:
+        self._answers()
         if epoch < self.fence:
             raise LedgerUnavailable("fenced")
-        if payment.payment_id not in self.payments:
-            self.payments[payment.payment_id] = payment
-            self.lines += entries(payment.request)
+        before = len(self.payments)
+        for payment in payments:
+            if payment.payment_id not in self.payments:
+                self.payments[payment.payment_id] = payment
+                self.lines += entries(payment.request)
+        return len(self.payments) - before
 
-    def has(self, payment_id: str) -> bool:
+    def find(self, payment_id: str) -> Payment | None:
+        self._answers()
+        return self.payments.get(payment_id)
+
+    def posted(self, ids: Collection[str]) -> frozenset[str]:
+        self._answers()
+        return frozenset(ids) & self.payments.keys()
+
+    def _answers(self) -> None:
         if self.broken:
             raise self.broken
         if self.down:
             raise LedgerUnavailable(self.down)
-        return payment_id in self.payments
 
 
 @dataclass
