@@ -1,42 +1,15 @@
 """Who may connect to a region's database: a function if its network leads there; people's tools always."""
 
 import asyncio
-import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.described import Described
 from lab.flows import Flows
-from lab.network import Placement, obstacle_to_database
+from lab.function_processes import Peer, find_function
+from lab.network import obstacle_to_database
 from lab.plan import LabPlan, RegionPlan
-
-_SAME_START = 1.0  # seconds; see lab.processes
-Peer = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionProcess:
-    """A function's process, as the embedded AWS recorded it before the function's code ran."""
-
-    arn: str
-    pid: int
-    started: float
-    placement: Placement
-
-    @property
-    def region(self) -> str:
-        return self.arn.split(":")[3]
-
-    def connects(self, client: Peer) -> bool:
-        """Whether this end of a connection is the process's. Raises NoSuchProcess when it has ended."""
-        process = psutil.Process(self.pid)
-        if abs(process.create_time() - self.started) > _SAME_START:
-            raise psutil.NoSuchProcess(self.pid)
-        return any(tuple(connection.laddr) == client for connection in process.net_connections(kind="tcp"))
 
 
 class Admission:
@@ -93,25 +66,3 @@ class Callers:
         caller = await asyncio.to_thread(find_function, self._directory, client)
         if caller is not None and caller.placement.subnets:
             self._flows.to_aws(caller.region, caller.placement, client[1], self._region)
-
-
-def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
-    """The function at this end of a connection; records of processes that ended are removed on the way."""
-    for file in directory.glob("*.json"):
-        try:
-            function = _read(file)
-            if function.connects(client):
-                return function
-        except psutil.NoSuchProcess:
-            file.unlink(missing_ok=True)
-        except FileNotFoundError:
-            continue  # another thread found that its process has ended
-    return None
-
-
-def _read(file: Path) -> FunctionProcess:
-    value = json.loads(file.read_text())
-    placement = Placement(tuple(value["subnets"]), tuple(value["security_groups"]))
-    return FunctionProcess(
-        arn=value["function"], pid=int(file.stem), started=value["started"], placement=placement
-    )

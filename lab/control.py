@@ -1,5 +1,6 @@
 """How the lab's parts talk to its supervisor: JSON over HTTP on a Unix socket only its owner can open."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -9,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from lab.databases import DatabaseError, Databases
+from lab.faults import Rule
+from lab.function_processes import kill_functions
 from lab.postgres import Master
 from lab.proxy import Proxy
 
@@ -54,6 +57,30 @@ class Control:
     def set_parameters(self, region: str, values: dict[str, str]) -> None:
         self._ask("POST", f"/databases/{region}/parameters", {"values": values})
 
+    def cut_connections(self, region: str) -> int:
+        """How many clients were connected to the region's database."""
+        return int(self._ask("POST", f"/databases/{region}/cut")["cut"])
+
+    def stop_database(self, region: str, *, crash: bool = False) -> None:
+        self._ask("POST", f"/databases/{region}/stop", {"crash": crash})
+
+    def start_database(self, region: str) -> None:
+        self._ask("POST", f"/databases/{region}/start")
+
+    def set_faults(self, region: str, *rules: Rule) -> None:
+        """What goes wrong on the region's way to AWS from now on: these and nothing else."""
+        self._ask("POST", f"/faults/{region}", {"rules": [rule.described() for rule in rules]})
+
+    def faults(self, region: str) -> list[dict[str, Any]]:
+        """The rules that stand, each with how many requests it `met` and to how many it was `applied`."""
+        rules: list[dict[str, Any]] = self._ask("GET", f"/faults/{region}")["rules"]
+        return rules
+
+    def kill_functions(self, region: str, name: str = "*") -> list[str]:
+        """SIGKILL to the processes of the region's functions of that name, a pattern; whose they were."""
+        killed: list[str] = self._ask("POST", f"/functions/{region}/kill", {"name": name})["killed"]
+        return killed
+
     def back_up_database(self, region: str, name: str) -> int:
         """A verified base backup called `name`; its size in bytes."""
         return int(self._ask("POST", f"/databases/{region}/backup", {"name": name})["bytes"])
@@ -93,16 +120,23 @@ class _UnixConnection(http.client.HTTPConnection):
 class ControlServer:
     """The supervisor's side."""
 
-    def __init__(self, progress: dict[str, Any], databases: Databases, proxies: dict[str, Proxy]) -> None:
+    def __init__(
+        self, progress: dict[str, Any], databases: Databases, proxies: dict[str, Proxy], functions: Path
+    ) -> None:
+        """`functions` is the directory in which the processes of functions are recorded."""
         self._progress = progress
         self._databases = databases
         self._proxies = proxies
+        self._functions = functions
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_explain])
         application.router.add_get("/status", self._status)
         application.router.add_post("/databases/{region}/{action}", self._database)
         application.router.add_post("/backups/{name}/{action}", self._backup)
+        application.router.add_get("/faults/{region}", self._faults)
+        application.router.add_post("/faults/{region}", self._set_faults)
+        application.router.add_post("/functions/{region}/kill", self._kill)
         return application
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -127,6 +161,12 @@ class ControlServer:
                 await self._databases.set_password(region, body["username"], body["password"])
             case "parameters":
                 await self._databases.set_parameters(region, body["values"])
+            case "cut":
+                return web.json_response({"cut": await self._databases.cut_connections(region)})
+            case "stop":
+                await self._databases.stop(region, crash=body["crash"])
+            case "start":
+                await self._databases.start(region)
             case "backup":
                 return web.json_response({"bytes": await self._databases.back_up(region, body["name"])})
             case unknown:
@@ -140,6 +180,19 @@ class ControlServer:
         else:
             await self._databases.delete_backup(name)
         return web.json_response({})
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        return web.json_response({"rules": self._proxies[request.match_info["region"]].faults.describe()})
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        rules = [Rule(**rule) for rule in (await request.json())["rules"]]
+        self._proxies[request.match_info["region"]].set_faults(rules)
+        return web.json_response({})
+
+    async def _kill(self, request: web.Request) -> web.Response:
+        region, name = request.match_info["region"], (await request.json())["name"]
+        killed = await asyncio.to_thread(kill_functions, self._functions, region, name)
+        return web.json_response({"killed": killed})
 
 
 @web.middleware

@@ -36,6 +36,7 @@ class Running:
     source: str | None  # region it streams from
     parameters: frozenset[str] = frozenset()  # set on top of the lab's own settings
     instances: int = 0  # an Aurora cluster without one is storage: nothing answers for it
+    stopped: bool = False  # on purpose; the data is there
 
 
 class Databases:
@@ -58,6 +59,7 @@ class Databases:
         running = self._running.get(region)
         return {
             "exists": running is not None,
+            "stopped": running is not None and running.stopped,
             "pid": running.process.pid if running else None,
             "streams_from": running.source if running else None,
             "writer_endpoint_open": self._endpoints[region].writer.is_open,
@@ -78,7 +80,7 @@ class Databases:
     async def replicate(self, region: str, source: str) -> None:
         """A streaming replica of another region's cluster."""
         async with self._change:
-            origin = self._require(source).server
+            origin = self._server(source)
             server = await self._new_server(region)
             await asyncio.to_thread(origin.drop_slot, slot_name(region))  # of an attempt that failed
             await self._make(region, server, partial(server.clone, origin, slot_name(region)), source=source)
@@ -87,7 +89,7 @@ class Databases:
         """The region's cluster takes writes and follows nobody any more; done already is fine."""
         async with self._change:
             running = self._require(region)
-            await asyncio.to_thread(running.server.promote)
+            await asyncio.to_thread(self._server(region).promote)
             source, running.source = running.source, None
             await self._set_endpoints(region, running)
             await self._forget_slot(region, source)
@@ -100,15 +102,43 @@ class Databases:
                 raise DatabaseError(f"{', '.join(followers)} still streams from {region}")
             await self._remove(region)
 
+    async def cut_connections(self, region: str) -> int:
+        """Ends every client's connection to either endpoint; how many there were. New ones are let in."""
+        return await self._endpoints[region].cut()
+
+    async def stop(self, region: str, *, crash: bool = False) -> None:
+        """Nothing answers for the region's cluster until it is started; done already is fine.
+
+        A crash tells nobody and leaves the server to recover from its log.
+        """
+        async with self._change:
+            running = self._require(region)
+            if running.stopped:
+                return
+            running.stopped = True
+            await self._endpoints[region].close()
+            await _end(running.process, signal.SIGQUIT if crash else signal.SIGINT)
+            self._registry.remove(f"postgres {region}")
+
+    async def start(self, region: str) -> None:
+        """In the role it was stopped in; done already is fine."""
+        async with self._change:
+            running = self._require(region)
+            if not running.stopped:
+                return
+            running.process = await self._launch(region, running.server)
+            running.stopped = False
+            await self._set_endpoints(region, running)
+
     async def set_password(self, region: str, username: str, password: str) -> None:
-        await asyncio.to_thread(self._require(region).server.set_password, username, password)
+        await asyncio.to_thread(self._server(region).set_password, username, password)
 
     async def set_parameters(self, region: str, values: Mapping[str, str]) -> None:
         """Exactly these, of those that PostgreSQL knows and can change while it runs."""
         running = self._require(region)
         try:
             applied = await asyncio.to_thread(
-                running.server.set_parameters, values, running.parameters - set(values)
+                self._server(region).set_parameters, values, running.parameters - set(values)
             )
         except psycopg.Error as error:
             raise DatabaseError(f"{region}: {error}") from error
@@ -124,7 +154,7 @@ class Databases:
 
     async def back_up(self, region: str, name: str) -> int:
         """A base backup that is verified, named by who asked for it; its size in bytes."""
-        server = self._require(region).server
+        server = self._server(region)
         target = self._backup(name)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         server.installation.give(target.parent)
@@ -151,7 +181,7 @@ class Databases:
     async def stop_all(self) -> None:
         for endpoint in self._endpoints.values():
             await endpoint.close()
-        await asyncio.gather(*(_stop(running) for running in self._running.values()))
+        await asyncio.gather(*(_end(running.process) for running in self._running.values()))
         self._running.clear()
 
     async def _remove(self, region: str) -> None:
@@ -159,7 +189,7 @@ class Databases:
         running = self._running.pop(region, None)
         if running is None:
             return
-        await _stop(running)
+        await _end(running.process)
         self._registry.remove(f"postgres {region}")
         await self._forget_slot(region, running.source)
         await asyncio.to_thread(destroy, running.server)
@@ -167,7 +197,7 @@ class Databases:
     async def _set_endpoints(self, region: str, running: Running) -> None:
         """What every change of role or of instances ends with."""
         endpoints, server = self._endpoints[region], running.server
-        if running.instances:
+        if running.instances and not running.stopped:
             await endpoints.open(server.address, server.port, writes=running.source is None)
         else:
             await endpoints.close()
@@ -177,6 +207,13 @@ class Databases:
             return self._running[region]
         except KeyError:
             raise DatabaseError(f"{region} has no database cluster") from None
+
+    def _server(self, region: str) -> Server:
+        """One that answers."""
+        running = self._require(region)
+        if running.stopped:
+            raise DatabaseError(f"the database of {region} is stopped")
+        return running.server
 
     async def _new_server(self, region: str) -> Server:
         if region in self._running:
@@ -207,6 +244,11 @@ class Databases:
             raise
 
     async def _start(self, region: str, server: Server, *, source: str | None) -> None:
+        process = await self._launch(region, server)
+        self._running[region] = Running(server=server, process=process, source=source)
+
+    async def _launch(self, region: str, server: Server) -> asyncio.subprocess.Process:
+        """Returns once the server answers."""
         log = self._log(region)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -220,7 +262,6 @@ class Databases:
                 start_new_session=True,  # Ctrl-C is for the supervisor, which stops its servers in order
                 **server.installation.identity(),
             )
-        running = Running(server=server, process=process, source=source)
         try:
             async with asyncio.timeout(_START_DEADLINE):
                 while not await asyncio.to_thread(server.accepts_connections):
@@ -228,16 +269,16 @@ class Databases:
                         raise DatabaseError(f"PostgreSQL of {region} ended:\n{last_lines(log)}")
                     await asyncio.sleep(_LOOK_EVERY)
         except BaseException as error:
-            await _stop(running)
+            await _end(process)
             if isinstance(error, TimeoutError):
                 raise DatabaseError(f"PostgreSQL of {region} is not up:\n{last_lines(log)}") from error
             raise
-        self._running[region] = running
         self._registry.add(f"postgres {region}", process.pid)
+        return process
 
     async def _forget_slot(self, region: str, source: str | None) -> None:
         origin = self._running.get(source) if source else None
-        if origin is not None:
+        if origin is not None and not origin.stopped:
             await asyncio.to_thread(origin.server.drop_slot, slot_name(region))
 
     def _log(self, region: str) -> Path:
@@ -248,13 +289,12 @@ def slot_name(region: str) -> str:
     return f"replica_{region.replace('-', '_')}"
 
 
-async def _stop(running: Running) -> None:
-    """Fast shutdown (SIGINT): sessions are ended, everything is written."""
-    process = running.process
+async def _end(process: asyncio.subprocess.Process, how: signal.Signals = signal.SIGINT) -> None:
+    """SIGINT, the fast shutdown: sessions are ended, everything is written. SIGQUIT: as if it had crashed."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
     try:
         await asyncio.wait_for(process.wait(), timeout=15)
     except TimeoutError:

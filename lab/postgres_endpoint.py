@@ -59,9 +59,15 @@ class PostgresEndpoint:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
-        for connection in tuple(self._connections):
+        await self.cut()
+
+    async def cut(self) -> int:
+        """Ends all connections, in whatever they are; how many. The server may still do what it was told."""
+        connections = tuple(self._connections)
+        for connection in connections:
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*connections, return_exceptions=True)
+        return len(connections)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -133,6 +139,9 @@ class ClusterEndpoints:
     async def close(self) -> None:
         await self.writer.close()
         await self.reader.close()
+
+    async def cut(self) -> int:
+        return await self.writer.cut() + await self.reader.cut()
 
 
 def _no_encryption(client: str, startup: bytes) -> str:

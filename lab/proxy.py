@@ -1,10 +1,11 @@
-"""The way of one region's programs to AWS: a proxy that changes nothing, keeps a log, and can be closed."""
+"""The way of one region's programs to AWS: a proxy that keeps a log, and changes nothing unless told to."""
 
 import asyncio
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +17,9 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
+
+from lab.faults import Armed, Faults, Mode, Rule, parsed, refusal, resources
+from lab.lag import Creations
 
 # RFC 9110, 7.6.1: about one connection, not about the request. Expect is answered by the server side already.
 _HOP_BY_HOP = frozenset(
@@ -33,7 +37,9 @@ _HOP_BY_HOP = frozenset(
 _LONGEST_LINE = 65_536  # presigned URLs with a session token pass aiohttp's 8 kB
 _CHUNK = 65_536
 _FORM = "application/x-www-form-urlencoded"
+_LOOK_EVERY = 0.05  # seconds; whether a request still has to hang
 
+Peer = tuple[str, int]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -61,6 +67,7 @@ class LogEntry:
     access_key: str
     status: int
     ms: float
+    fault: str  # what was done to it on purpose
 
 
 class Proxy:
@@ -73,16 +80,30 @@ class Proxy:
         gateway: str,
         session: aiohttp.ClientSession,
         log: IO[str],
-        opened: Callable[[tuple[str, int]], None] = lambda _: None,
+        opened: Callable[[Peer], None] = lambda _: None,
+        kill: Callable[[Peer], object] = lambda _: None,
+        creations: Creations | None = None,
     ) -> None:
-        """`opened` hears of every connection, by the address of the client."""
+        """`opened` hears of every connection, by the address of the client; `kill` is to end that client.
+
+        `creations` is what the regions' proxies tell one another; without it no read lags.
+        """
         self.state = State.OPEN
+        self.faults = Faults()
+        self._kill = kill
+        self._creations = creations or Creations()
         self._opened = opened
         self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._region = region
         self._gateway = URL(gateway)
         self._session = session
         self._log = log
+
+    def set_faults(self, rules: Iterable[Rule]) -> None:
+        """From now on these and no others."""
+        rules = tuple(rules)
+        self.faults.replace(rules)
+        self._creations.watch(self._region, any(rule.mode is Mode.LAG for rule in rules))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         started, began = datetime.now(UTC), time.monotonic()
@@ -93,10 +114,15 @@ class Proxy:
         if request.content_type == _FORM:
             body = await request.content.read()
         call = describe(request.method, request.path, request.query, request.headers, body)
-        status = 0
+        status, fault = 0, ""
         try:
-            response = await self._forward(request, body)
-            status = response.status
+            if self.faults or self._creations.wanted:
+                body, armed = await self._judge(request, call, body)
+                fault = armed.rule.mode.value if armed else ""
+                response = await self._meet(request, call, body, armed)
+            else:
+                response = await self._forward(request, body)
+            status = 0 if _is_hung_up(request) else response.status
         except aiohttp.ClientError:
             return _hang_up(request)  # the gateway is gone: to its clients AWS is, too
         finally:
@@ -109,6 +135,7 @@ class Proxy:
                 access_key=call.access_key,
                 status=status,
                 ms=ms,
+                fault=fault,
             )
             self._log.write(json.dumps(asdict(entry)) + "\n")
         return response
@@ -118,16 +145,72 @@ class Proxy:
             self._connections.add(connection)
             self._opened(connection.get_extra_info("peername"))
 
-    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
-        outgoing = end_to_end(request.headers)
-        data = body if body is not None else (request.content if request.body_exists else None)
-        async with self._session.request(
+    async def _judge(
+        self, request: web.BaseRequest, call: Call, body: bytes | None
+    ) -> tuple[bytes | None, Armed | None]:
+        """The body, if it had to be read, and the fault that the request meets."""
+        noted = self._creations.wanted and call.action == "PutItem"
+        if body is None and (noted or self.faults.may_meet(call.service, call.action)):
+            body = await request.content.read()
+        named = resources(request.path, parsed(body or b""))
+        return body, self.faults.decide(call.service, call.action, named)
+
+    async def _meet(
+        self, request: web.BaseRequest, call: Call, body: bytes | None, armed: Armed | None
+    ) -> web.StreamResponse:
+        """What a request gets whose fate is decided."""
+        rule = armed.rule if armed else None
+        match rule.mode if rule else None:
+            case Mode.REFUSE:
+                return _hang_up(request)
+            case Mode.HANG if armed:
+                while armed.stands and request.transport and not request.transport.is_closing():
+                    await asyncio.sleep(_LOOK_EVERY)
+                return _hang_up(request)
+            case Mode.ERROR if rule:
+                content_type = request.headers.get("Content-Type", "")
+                said = refusal(rule, service=call.service, content_type=content_type)
+                return web.Response(status=said.status, headers=said.headers, body=said.body)
+            case Mode.LOSE_ANSWER:
+                await self._apply(request, call, body)
+                return _hang_up(request)
+            case Mode.KILL if request.transport:
+                await self._apply(request, call, body)
+                await asyncio.to_thread(self._kill, request.transport.get_extra_info("peername"))
+                return _hang_up(request)
+            case Mode.DELAY if rule:
+                await asyncio.sleep(rule.seconds)
+            case Mode.LAG if rule and self._creations.hides(call.region, parsed(body or b""), rule.seconds):
+                await self._apply(request, call, body)  # it counts, and is refused to whoever may not
+                headers = {"Content-Type": request.headers.get("Content-Type", "")}
+                return web.Response(status=200, headers=headers, body=b"{}")
+        response = await self._forward(request, body)
+        self._note(call, body, response.status)
+        return response
+
+    def _note(self, call: Call, body: bytes | None, status: int) -> None:
+        if self._creations.wanted and call.action == "PutItem" and status == 200:
+            self._creations.note(call.region, parsed(body or b""))
+
+    async def _apply(self, request: web.BaseRequest, call: Call, body: bytes | None) -> None:
+        """Passed on; the answer is nobody's."""
+        async with self._send(request, body) as upstream:
+            await upstream.read()
+            self._note(call, body, upstream.status)
+
+    def _send(
+        self, request: web.BaseRequest, body: bytes | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.request(
             request.method,
             URL(f"{self._gateway}".rstrip("/") + request.raw_path, encoded=True),
-            headers=outgoing,
-            data=data,
+            headers=end_to_end(request.headers),
+            data=body if body is not None else (request.content if request.body_exists else None),
             allow_redirects=False,
-        ) as upstream:
+        )
+
+    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
+        async with self._send(request, body) as upstream:
             response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
             response.headers.extend(end_to_end(upstream.headers))
             await response.prepare(request)
@@ -190,6 +273,10 @@ def _credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str:
     authorization = headers.get("Authorization", "")
     _, found, rest = authorization.partition("Credential=")
     return rest.split(",")[0].strip() if found else query.get("X-Amz-Credential", "")
+
+
+def _is_hung_up(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _hang_up(request: web.BaseRequest) -> web.StreamResponse:

@@ -27,6 +27,8 @@ from lab.databases import Databases
 from lab.described import Described
 from lab.flows import Flows
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
+from lab.function_processes import kill_caller
+from lab.lag import Creations
 from lab.plan import LabPlan, RegionPlan, read_plan
 from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
@@ -89,14 +91,16 @@ class Supervisor:
         databases = Databases(plan, endpoints, self._registry)
         write_private(plan.superuser_password_file, databases.superuser_password.encode())
         proxies: dict[str, Proxy] = {}
-        await self._serve_control(stack, ControlServer(self._progress, databases, proxies))
+        control = ControlServer(self._progress, databases, proxies, plan.functions_directory)
+        await self._serve_control(stack, control)
         stack.push_async_callback(databases.stop_all)
         # Last in, first out: our connections to the gateway are closed before it is asked to end.
         await self._stage("embedded AWS", self._start_aws(stack))
         session = await stack.enter_async_context(new_session())
+        creations = Creations()
         for region in plan.regions.values():
             log = stack.enter_context((plan.logs / f"requests-{region.name}.jsonl").open("a", buffering=1))
-            starting = self._start_proxy(stack, region, session, log, flows)
+            starting = self._start_proxy(stack, region, session, log, flows, creations)
             proxies[region.name] = await self._stage(f"proxy of {region.name}", starting)
         for region in plan.data_regions:
             opening = self._start_front_door(stack, region, session, tls[region.name])
@@ -127,6 +131,7 @@ class Supervisor:
         session: aiohttp.ClientSession,
         log: IO[str],
         flows: Flows,
+        creations: Creations,
     ) -> Proxy:
         callers = Callers(self._plan, region, flows)
         stack.push_async_callback(callers.close)
@@ -136,6 +141,8 @@ class Supervisor:
             session=session,
             log=log,
             opened=callers.opened,
+            kill=partial(kill_caller, self._plan.functions_directory),
+            creations=creations,
         )
         runner = await start_server(proxy.handle, region.address, region.proxy_port)
         stack.push_async_callback(runner.cleanup)

@@ -291,3 +291,42 @@ def test_the_lag_is_measured_where_the_replica_is(
     assert measured(primary, "AuroraGlobalDBReplicationLag", "ledger-primary") == []
     eventually(lambda: measured(primary, "CPUUtilization", "ledger-primary"))
     assert measured(primary, "DatabaseConnections", "ledger-primary") != []
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_stopped_database_comes_back_in_its_role_with_what_it_had(
+    lab: LabPlan, replicated: None, crash: bool
+) -> None:
+    control = Control(lab.control_socket)
+    with connect(lab, PRIMARY) as writer:
+        writer.execute("CREATE TABLE kept (id int)")
+        writer.execute("INSERT INTO kept VALUES (1)")
+        for region in (PRIMARY, SECONDARY):
+            control.stop_database(region, crash=crash)
+            assert control.status()["databases"][region]["stopped"]
+            with pytest.raises(psycopg.OperationalError, match="refused"):
+                readers(lab, region)
+            with pytest.raises(ControlError, match="is stopped"):
+                control.promote_database(region)
+            control.stop_database(region)
+            control.start_database(region)
+            control.start_database(region)
+        with pytest.raises(psycopg.OperationalError):
+            writer.execute("SELECT 1")
+    with connect(lab, PRIMARY) as writer, readers(lab, SECONDARY) as reader:
+        writer.execute("INSERT INTO kept VALUES (2)")
+        assert is_replica(reader)
+        eventually(lambda: reader.execute("SELECT id FROM kept ORDER BY id").fetchall() == [(1,), (2,)])
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        connect(lab, SECONDARY)
+
+
+def test_connections_are_cut_and_what_was_committed_stays(lab: LabPlan, founded: None) -> None:
+    with connect(lab, PRIMARY) as cut, readers(lab, PRIMARY) as too:
+        cut.execute("CREATE TABLE committed AS SELECT 1 AS id")
+        assert Control(lab.control_socket).cut_connections(PRIMARY) == 2
+        for connection in (cut, too):
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+    with connect(lab, PRIMARY) as again:
+        assert again.execute("SELECT id FROM committed").fetchall() == [(1,)]

@@ -9,6 +9,8 @@ import boto3.session
 import pytest
 import requests
 
+from lab.control import Control
+from lab.faults import Mode, Rule
 from lab.plan import LabPlan
 from tests.integration.lab.stacks import Region, function_with_api
 
@@ -105,3 +107,27 @@ def test_a_function_s_calls_pass_its_region_s_proxy_and_are_logged(lab: LabPlan,
     assert from_function
     assert from_function[-1]["status"] == 200
     region.s3.delete_bucket(Bucket="seen-by-the-proxy")
+
+
+def test_a_function_is_killed_whatever_it_does_and_started_again(lab: LabPlan, region: Region) -> None:
+    control = Control(lab.control_socket)
+    ask(region, asks="environment")
+    assert control.kill_functions("us-east-2") == []
+    assert set(control.kill_functions("us-east-1", "seen")) == {"seen"}
+    assert ask(region, asks="environment")["OWN"] == "value"
+
+
+def test_a_function_dies_between_a_call_and_its_answer(lab: LabPlan, region: Region) -> None:
+    """What it asked for was done, it never knew, and its client is told that something went wrong."""
+    control = Control(lab.control_socket)
+    control.set_faults("us-east-1", Rule(Mode.KILL, service="s3", operation="GET /"))
+    try:
+        died = region.functions.invoke(FunctionName="seen", Payload=json.dumps({"asks": "buckets"}))
+        assert died["FunctionError"] == "Unhandled"
+        (rule,) = control.faults("us-east-1")
+        assert rule["applied"] == 1
+    finally:
+        control.set_faults("us-east-1")
+    log = (lab.logs / "requests-us-east-1.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in log if '"fault": "kill"' in line] == [0]
+    assert isinstance(ask(region, asks="buckets"), list)

@@ -128,3 +128,23 @@ def test_writers_are_let_in_only_where_the_server_takes_writes(tmp_path: Path) -
 
     nowhere, replica, writer = (False, False), (False, True), (True, True)
     assert asyncio.run(run()) == [nowhere, replica, writer, replica, nowhere]
+
+
+def test_connections_are_cut_and_new_ones_let_in(tmp_path: Path) -> None:
+    async def run() -> None:
+        port = free_port("127.0.0.1")
+        endpoint = PostgresEndpoint(("127.0.0.1", port), certificate(tmp_path))
+        await endpoint.open("127.0.0.1", 1)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(TLS_REQUEST)
+            assert await reader.read(1) == b"S"
+            assert await endpoint.cut() == 1
+            assert await reader.read() == b""
+            writer.close()
+            assert endpoint.is_open
+            assert await asyncio.to_thread(reachable, "127.0.0.1", port)
+        finally:
+            await endpoint.close()
+
+    asyncio.run(run())

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from lab.faults import Mode, Rule
 from lab.proxy import Call, Proxy, State, describe, new_session, start_server
 from tests.ports import free_port
 
@@ -18,10 +19,20 @@ SIGNED = (
 )
 
 
+DYNAMODB = {
+    "Authorization": SIGNED.replace("/s3/", "/dynamodb/"),
+    "X-Amz-Target": "DynamoDB_20120810.PutItem",
+    "Content-Type": "application/x-amz-json-1.0",
+}
+JOURNAL = b'{"TableName": "journal", "Item": {"payment_id": {"S": "p"}}}'
+
 Scenario = Callable[[aiohttp.ClientSession, str, Proxy, list[web.BaseRequest]], Awaitable[None]]
+Peer = tuple[str, int]
 
 
-def through_a_proxy(scenario: Scenario, log: io.StringIO | None = None) -> None:
+def through_a_proxy(
+    scenario: Scenario, log: io.StringIO | None = None, kill: Callable[[Peer], object] = lambda _: None
+) -> None:
     """Runs `scenario(session, url, proxy, seen)` with an echoing gateway behind a proxy."""
 
     async def run() -> None:
@@ -29,7 +40,8 @@ def through_a_proxy(scenario: Scenario, log: io.StringIO | None = None) -> None:
 
         async def gateway(request: web.BaseRequest) -> web.StreamResponse:
             seen.append(request)
-            return web.Response(status=418, body=await request.read(), headers={"X-Amz-Id": "1"})
+            status = int(request.headers.get("X-Status", 418))
+            return web.Response(status=status, body=await request.read(), headers={"X-Amz-Id": "1"})
 
         gateway_port, proxy_port = free_port(), free_port()
         async with new_session() as session:
@@ -38,6 +50,7 @@ def through_a_proxy(scenario: Scenario, log: io.StringIO | None = None) -> None:
                 gateway=f"http://127.0.0.1:{gateway_port}",
                 session=session,
                 log=log or io.StringIO(),
+                kill=kill,
             )
             behind = await start_server(gateway, "127.0.0.1", gateway_port)
             before = await start_server(proxy.handle, "127.0.0.1", proxy_port)
@@ -98,9 +111,84 @@ def test_every_call_is_logged_with_who_called_what() -> None:
 
     through_a_proxy(scenario, log)
     entry = json.loads(log.getvalue())
-    assert entry.keys() == {"at", "region", "service", "action", "access_key", "status", "ms"}
+    assert entry.keys() == {"at", "region", "service", "action", "access_key", "status", "ms", "fault"}
     assert (entry["region"], entry["service"], entry["action"]) == ("us-east-1", "s3", "DescribeDBClusters")
     assert (entry["access_key"], entry["status"]) == ("AKID", 418)
+
+
+@pytest.mark.parametrize(
+    ("mode", "applied"), [(Mode.REFUSE, 0), (Mode.LOSE_ANSWER, 1), (Mode.KILL, 1), (Mode.HANG, 0)]
+)
+def test_a_request_without_an_answer_was_applied_or_not(mode: Mode, applied: int) -> None:
+    log, killed = io.StringIO(), list[Peer]()
+
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.set_faults([Rule(mode, service="dynamodb", operation="PutItem", resource="journal")])
+        asked = asyncio.create_task(session.post(url, data=JOURNAL, headers=DYNAMODB))
+        if mode is Mode.HANG:
+            await asyncio.sleep(0.2)
+            assert not asked.done()
+            proxy.set_faults([])
+        with pytest.raises(aiohttp.ClientError):
+            await asked
+        assert len(seen) == applied
+        other = JOURNAL.replace(b"journal", b"sessions")
+        async with session.post(url, data=other, headers=DYNAMODB) as answer:
+            assert (answer.status, await answer.read()) == (418, other)
+
+    through_a_proxy(scenario, log, killed.append)
+    first, second = (json.loads(line) for line in log.getvalue().splitlines())
+    assert (first["fault"], first["status"]) == (mode.value, 0)
+    assert (second["fault"], second["status"]) == ("", 418)
+    assert len(killed) == (mode is Mode.KILL)
+
+
+def test_an_error_is_answered_in_aws_s_words_and_not_passed_on() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.set_faults([Rule(Mode.ERROR, code="ThrottlingException", status=400)])
+        async with session.post(url, data=JOURNAL, headers=DYNAMODB) as answer:
+            assert answer.status == 400
+            assert (await answer.json(content_type=None))["__type"].endswith("#ThrottlingException")
+        assert not seen
+
+    through_a_proxy(scenario)
+
+
+def test_a_delayed_request_arrives_although_nobody_waits_for_it_any_more() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.set_faults([Rule(Mode.DELAY, seconds=0.4)])
+        with pytest.raises(TimeoutError):
+            await session.post(url, data=JOURNAL, headers=DYNAMODB, timeout=aiohttp.ClientTimeout(total=0.1))
+        assert not seen
+        async with asyncio.timeout(5):
+            while not seen:
+                await asyncio.sleep(0.01)
+
+    through_a_proxy(scenario)
+
+
+def test_a_read_lags_behind_what_another_region_created() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, _seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.set_faults([Rule(Mode.LAG, resource="journal", seconds=30)])
+        get = b'{"TableName": "journal", "Key": {"payment_id": {"S": "p"}}}'
+        reading = DYNAMODB | {"X-Amz-Target": "DynamoDB_20120810.GetItem"}
+        elsewhere = reading | {"Authorization": reading["Authorization"].replace("us-east-2", "us-east-1")}
+        async with session.post(url, data=JOURNAL, headers=DYNAMODB | {"X-Status": "200"}) as answer:
+            assert answer.status == 200
+        async with session.post(url, data=get, headers=reading) as answer:
+            assert await answer.read() == get, "the region that created it sees it"
+        async with session.post(url, data=get, headers=elsewhere) as answer:
+            assert (answer.status, await answer.read()) == (200, b"{}")
+
+    through_a_proxy(scenario)
 
 
 def test_a_call_is_described_by_its_target_its_query_or_its_path() -> None:

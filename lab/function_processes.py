@@ -1,0 +1,96 @@
+"""The processes that run functions: whose they are, who is at the end of a connection, and killing them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import psutil
+
+from lab.network import Placement
+
+_SAME_START = 1.0  # seconds; see lab.processes
+Peer = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionProcess:
+    """A function's process, as the embedded AWS recorded it before the function's code ran."""
+
+    arn: str
+    pid: int
+    started: float
+    placement: Placement
+
+    @property
+    def region(self) -> str:
+        return self.arn.split(":")[3]
+
+    @property
+    def name(self) -> str:
+        return self.arn.split(":")[6]
+
+    def process(self) -> psutil.Process:
+        """Raises NoSuchProcess when it has ended, whoever has its pid now."""
+        process = psutil.Process(self.pid)
+        if abs(process.create_time() - self.started) > _SAME_START:
+            raise psutil.NoSuchProcess(self.pid)
+        return process
+
+    def connects(self, client: Peer) -> bool:
+        """Whether this end of a connection is the process's. Raises NoSuchProcess when it has ended."""
+        connections = self.process().net_connections(kind="tcp")
+        return any(tuple(connection.laddr) == client for connection in connections)
+
+
+def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
+    """The function at this end of a connection; records of processes that ended are removed on the way."""
+    for file, function in _recorded(directory):
+        try:
+            if function.connects(client):
+                return function
+        except psutil.NoSuchProcess:
+            file.unlink(missing_ok=True)
+    return None
+
+
+def kill_functions(directory: Path, region: str, name: str = "*") -> list[str]:
+    """SIGKILL to a region's functions whose names match, whatever they do now; the names of the killed."""
+    killed = []
+    for file, function in _recorded(directory):
+        if function.region == region and fnmatchcase(function.name, name):
+            try:
+                function.process().kill()
+            except psutil.NoSuchProcess:
+                file.unlink(missing_ok=True)
+            else:
+                killed.append(function.name)
+    return sorted(killed)
+
+
+def kill_caller(directory: Path, client: Peer) -> str | None:
+    """SIGKILL to the function at this end of a connection; its name, None when it is nobody's."""
+    caller = find_function(directory, client)
+    if caller is None:
+        return None
+    try:
+        caller.process().kill()
+    except psutil.NoSuchProcess:
+        return None
+    return caller.name
+
+
+def _recorded(directory: Path) -> Iterator[tuple[Path, FunctionProcess]]:
+    for file in directory.glob("*.json"):
+        try:
+            value = json.loads(file.read_text())
+        except FileNotFoundError:
+            continue  # another thread found that its process has ended
+        placement = Placement(tuple(value["subnets"]), tuple(value["security_groups"]))
+        yield (
+            file,
+            FunctionProcess(
+                arn=value["function"], pid=int(file.stem), started=value["started"], placement=placement
+            ),
+        )
