@@ -6,6 +6,7 @@ Safe to run twice and at the same time: an advisory lock lets one run after the 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _BOOKS: Final = "migrations"  # the schema where the library keeps its books, ou
 _ONE_AT_A_TIME: Final = 7_061_001  # the advisory lock; any constant that nothing else uses
 _STATEMENT_MS: Final = 300_000
 _LOCK_MS: Final = 60_000
+_POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,18 @@ def _read_only(connection: Connection[Any]) -> bool:
 
 @contextmanager
 def _alone(connection: Connection[Any]) -> Iterator[None]:
-    """Held by the session, so a runner that dies lets go."""
-    connection.execute("SELECT pg_advisory_lock(%s)", [_ONE_AT_A_TIME])
+    """Held by the session, so a runner that dies lets go.
+
+    Asked for again and again: a statement that waits holds a snapshot, and an index that is built while the
+    database is used waits for every snapshot, so the two would wait for each other.
+    """
+    import psycopg
+
+    give_up = time.monotonic() + _LOCK_MS / 1000
+    while connection.execute("SELECT pg_try_advisory_lock(%s)", [_ONE_AT_A_TIME]).fetchone() != (True,):
+        if time.monotonic() > give_up:
+            raise psycopg.errors.LockNotAvailable("another run does not end")
+        time.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
