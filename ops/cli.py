@@ -57,6 +57,29 @@ def create_merchant(known: DynamoDirectory, merchant_id: str, name: str, as_json
     _show(as_json, created, f"merchant {created['id']}\nkey      {created['key']}   (not shown again)")
 
 
+@merchants.command("rotate-key")
+@click.argument("merchant_id")
+@as_json
+@click.pass_obj
+def rotate_key(known: DynamoDirectory, merchant_id: str, as_json: bool) -> None:
+    """Replace a merchant's key at once, and show the new one: only now, it is stored hashed.
+
+    Sessions that were opened with the old key end within the hour; closing the merchant ends them at once.
+    """
+    rotated = directory.rotate_key(known, merchant_id, lambda: secrets.token_urlsafe(32))
+    _show(as_json, rotated, f"merchant {rotated['id']}\nkey      {rotated['key']}   (not shown again)")
+
+
+@merchants.command("close")
+@click.argument("merchant_id")
+@as_json
+@click.pass_obj
+def close_merchant(known: DynamoDirectory, merchant_id: str, as_json: bool) -> None:
+    """Close a merchant for good: within seconds its key and its sessions are good for nothing."""
+    closed = directory.close_merchant(known, merchant_id)
+    _show(as_json, closed, f"merchant {closed['id']} is closed")
+
+
 @merchants.command("list")
 @as_json
 @click.pass_obj
@@ -84,6 +107,16 @@ def open_account(
     """Open an account."""
     opened = directory.open_account(known, account_id, currency, merchant_id)
     _show(as_json, opened, f"account {opened['id']} in {opened['currency']} is open")
+
+
+@accounts.command("close")
+@click.argument("account_id")
+@as_json
+@click.pass_obj
+def close_account(known: DynamoDirectory, account_id: str, as_json: bool) -> None:
+    """Close an account for good: within seconds it is refused; payments accepted before are still posted."""
+    closed = directory.close_account(known, account_id)
+    _show(as_json, closed, f"account {closed['id']} is closed")
 
 
 @accounts.command("list")

@@ -1,4 +1,4 @@
-"""Merchants and accounts: what may be created, and how it is shown."""
+"""Merchants and accounts: what may be created, changed and closed, and how it is shown."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -33,6 +33,33 @@ def create_merchant(
     return {"id": merchant_id, "name": name, "status": Standing.OPEN.value, "key": key}
 
 
+def rotate_key(known: DynamoDirectory, merchant_id: str, new_key: Callable[[], str]) -> dict[str, Any]:
+    """The answer holds the new key, here and never again; the old one is good for nothing from now on."""
+    _check_id("merchant", merchant_id)
+    key = new_key()
+    if not known.rotate_key(merchant_id, secret_hash(key)):
+        if known.merchant(merchant_id) is None:
+            raise _no_merchant(merchant_id)
+        raise Rejected(f"merchant {merchant_id}: is closed; a closed merchant needs no key", 1)
+    return {"id": merchant_id, "key": key}
+
+
+def close_merchant(known: DynamoDirectory, merchant_id: str) -> dict[str, Any]:
+    """For good; again, it stays closed."""
+    _check_id("merchant", merchant_id)
+    if not known.close_merchant(merchant_id):
+        raise _no_merchant(merchant_id)
+    return {"id": merchant_id, "status": Standing.CLOSED.value}
+
+
+def close_account(known: DynamoDirectory, account_id: str) -> dict[str, Any]:
+    """For good; again, it stays closed."""
+    _check_id("account", account_id)
+    if not known.close_account(account_id):
+        raise Rejected(f"account {account_id}: there is none of that id; see 'accounts list'", 1)
+    return {"id": account_id, "status": Standing.CLOSED.value}
+
+
 def open_account(
     known: DynamoDirectory, account_id: str, currency: str, merchant_id: str | None
 ) -> dict[str, Any]:
@@ -57,6 +84,10 @@ def merchants(known: DynamoDirectory) -> list[dict[str, Any]]:
 
 def accounts(known: DynamoDirectory) -> list[dict[str, Any]]:
     return [_shown_account(account) for account in sorted(known.accounts(), key=lambda a: a.account_id)]
+
+
+def _no_merchant(merchant_id: str) -> Rejected:
+    return Rejected(f"merchant {merchant_id}: there is none of that id; see 'merchants list'", 1)
 
 
 def _shown_account(account: Account) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.aws import unknown_is_unavailable
+from botocore.exceptions import ClientError
+
+from adapters.aws import code, unknown_is_unavailable
 from adapters.batches import read_batch
 from adapters.once import put_once
 from payments.model import Account, Merchant, Standing
@@ -67,6 +69,23 @@ class DynamoDirectory:
             stored["merchant_id"] = {"S": account.merchant_id}
         return self._create(stored)
 
+    def rotate_key(self, merchant_id: str, key_hash: str) -> bool:
+        """Whether this is the merchant's key now; False if there is no such merchant, or it is closed."""
+        return self._change(
+            _MERCHANT + merchant_id,
+            "SET key_hash = :key_hash",
+            "#status = :open",
+            {":key_hash": key_hash, ":open": Standing.OPEN.value},
+        )
+
+    def close_merchant(self, merchant_id: str) -> bool:
+        """Whether it is closed now; False if there is none."""
+        return self._close(_MERCHANT + merchant_id)
+
+    def close_account(self, account_id: str) -> bool:
+        """Whether it is closed now; False if there is none."""
+        return self._close(_ACCOUNT + account_id)
+
     def merchants(self) -> Iterator[Merchant]:
         return map(_merchant, self._all(_MERCHANT))
 
@@ -95,6 +114,29 @@ class DynamoDirectory:
 
     def _create(self, stored: dict[str, Any]) -> bool:
         return put_once(self._client, self._table, "id", stored, "directory") == stored
+
+    def _close(self, key: str) -> bool:
+        return self._change(
+            key, "SET #status = :closed", "attribute_exists(id)", {":closed": Standing.CLOSED.value}
+        )
+
+    def _change(self, key: str, change: str, condition: str, values: Mapping[str, str]) -> bool:
+        """Whether the condition held. Sent again after a lost answer it holds again."""
+        try:
+            with unknown_is_unavailable("directory"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(key),
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
+                )
+        except ClientError as error:
+            if code(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
 
     def _all(self, prefix: str) -> Iterator[Any]:
         pages = self._client.get_paginator("scan").paginate(

@@ -82,6 +82,7 @@ def _read_payment(request: Request, service: Service) -> Response:
         request.bearer(),
         request.path.get("payment_id", ""),
         sessions=service.sessions,
+        directory=service.directory,
         leases=service.leases,
         journal=service.journal,
         ledger=service.ledger,

@@ -11,7 +11,6 @@ from payments.errors import (
     CurrencyMismatch,
     IdempotencyKeyReused,
     SameAccount,
-    Unauthenticated,
     UnknownAccount,
     UnknownCurrency,
 )
@@ -22,7 +21,7 @@ from payments.model import Account, Payment, PaymentRequest, Standing, Status
 from payments.outcome import Outcome, outcome
 from payments.parse import payment_request
 from payments.ports import Directory, Journal, Ledger, Parties, Sessions
-from payments.sessions import authenticated
+from payments.sessions import authenticated, check_open
 
 
 def accept_payment(
@@ -57,8 +56,7 @@ def accept_payment(
 
 def check_acceptable(request: PaymentRequest, parties: Parties) -> None:
     """Everything a payment can be refused for, before anything is stored. There is no balance check."""
-    if parties.merchant is None or parties.merchant.status is not Standing.OPEN:
-        raise Unauthenticated
+    check_open(parties.merchant)
     if request.money.currency not in CURRENCIES:
         raise UnknownCurrency
     if request.debtor == request.creditor:

@@ -7,8 +7,8 @@ from payments.journal import JournalEntry
 from payments.lease import Leases
 from payments.model import Status
 from payments.outcome import Outcome, outcome
-from payments.ports import Journal, Ledger, Sessions
-from payments.sessions import authenticated
+from payments.ports import Directory, Journal, Ledger, Sessions
+from payments.sessions import authenticated, check_open
 
 
 def find_payment(
@@ -16,6 +16,7 @@ def find_payment(
     payment_id: str,
     *,
     sessions: Sessions,
+    directory: Directory,
     leases: Leases,
     journal: Journal,
     ledger: Ledger,
@@ -26,6 +27,7 @@ def find_payment(
     Another merchant's payment is not found either: its id gives nothing away.
     """
     merchant_id = authenticated(token, sessions=sessions, clock=clock)
+    check_open(directory.parties(merchant_id, ()).merchant)
     if not is_payment_id(payment_id):
         raise NotFound
     leases.hold()

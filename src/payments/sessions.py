@@ -9,7 +9,7 @@ from typing import Final
 
 from payments.clock import Clock
 from payments.errors import Unauthenticated
-from payments.model import Session, Standing
+from payments.model import Merchant, Session, Standing
 from payments.parse import TOKEN
 from payments.ports import Directory, Sessions
 
@@ -60,6 +60,12 @@ def authenticated(token: str | None, *, sessions: Sessions, clock: Clock) -> str
     if session is None or session.expires_at.timestamp() <= clock.now().wall:
         raise Unauthenticated
     return session.merchant_id
+
+
+def check_open(merchant: Merchant | None) -> None:
+    """A session outlives its merchant by what the directory's cache is old, a few seconds."""
+    if merchant is None or merchant.status is not Standing.OPEN:
+        raise Unauthenticated
 
 
 def _plausible(secret: str) -> bool:

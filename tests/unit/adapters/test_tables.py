@@ -162,6 +162,34 @@ def test_the_directory_knows_merchants_and_accounts(client: "DynamoDBClient", ta
     assert sorted(account.account_id for account in directory.accounts()) == ["alice", "bob"]
 
 
+@keyed("id")
+def test_a_key_is_rotated_while_its_merchant_is_open(client: "DynamoDBClient", table: str) -> None:
+    directory = DynamoDirectory(client, table, lambda: 0.0)
+    shop = Merchant("shop", "The Shop", Standing.OPEN, "hash")
+    directory.create_merchant(shop)
+    assert directory.rotate_key("shop", "new")
+    assert directory.rotate_key("shop", "new")  # as after a lost answer
+    assert directory.merchant("shop") == replace(shop, key_hash="new")
+    assert directory.close_merchant("shop")
+    assert not directory.rotate_key("shop", "newer")
+    assert directory.merchant("shop") == replace(shop, key_hash="new", status=Standing.CLOSED)
+
+
+@keyed("id")
+def test_what_is_closed_stays_and_what_is_not_there_is_not_made(client: "DynamoDBClient", table: str) -> None:
+    directory = DynamoDirectory(client, table, lambda: 0.0)
+    till = Account("till", "EUR", Standing.OPEN, "shop")
+    directory.open_account(till)
+    assert directory.close_account("till")
+    assert directory.close_account("till")
+    assert list(directory.accounts()) == [replace(till, status=Standing.CLOSED)]
+    assert not directory.open_account(till)
+    assert not directory.close_account("nobody")
+    assert not directory.close_merchant("till")  # an account is no merchant
+    assert not directory.rotate_key("nobody", "key")
+    assert list(directory.merchants()) == []
+
+
 class _LosesAnswers:
     """A connection that loses the first answer of every write; botocore then sends the write again."""
 

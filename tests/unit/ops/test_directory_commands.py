@@ -1,5 +1,6 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from ops import directory
 from ops.cli import main
 from ops.directory import Rejected
-from payments.model import Account, Merchant
+from payments.model import Account, Merchant, Standing
 from payments.sessions import secret_hash
 
 
@@ -24,6 +25,25 @@ class FakeTable:
 
     def merchant(self, merchant_id: str) -> Merchant | None:
         return self.known_merchants.get(merchant_id)
+
+    def rotate_key(self, merchant_id: str, key_hash: str) -> bool:
+        known = self.known_merchants.get(merchant_id)
+        if known is None or known.status is Standing.CLOSED:
+            return False
+        self.known_merchants[merchant_id] = replace(known, key_hash=key_hash)
+        return True
+
+    def close_merchant(self, merchant_id: str) -> bool:
+        known = self.known_merchants.get(merchant_id)
+        if known is not None:
+            self.known_merchants[merchant_id] = replace(known, status=Standing.CLOSED)
+        return known is not None
+
+    def close_account(self, account_id: str) -> bool:
+        known = self.known_accounts.get(account_id)
+        if known is not None:
+            self.known_accounts[account_id] = replace(known, status=Standing.CLOSED)
+        return known is not None
 
     def merchants(self) -> Iterator[Merchant]:
         return iter(self.known_merchants.values())
@@ -74,12 +94,50 @@ def test_what_cannot_be_opened_is_explained(
     assert not table.known_accounts
 
 
+def test_a_rotated_key_is_shown_once_and_replaces_the_old_one(table: Any) -> None:
+    directory.create_merchant(table, "shop", "The Shop", lambda: "one")
+    assert directory.rotate_key(table, "shop", lambda: "two") == {"id": "shop", "key": "two"}
+    assert table.known_merchants["shop"].key_hash == secret_hash("two")
+    assert "two" not in json.dumps(directory.merchants(table))
+
+
+def test_closing_again_changes_nothing(table: Any) -> None:
+    directory.create_merchant(table, "shop", "The Shop", lambda: "one")
+    directory.open_account(table, "alice", "USD", "shop")
+    for _ in range(2):
+        assert directory.close_merchant(table, "shop") == {"id": "shop", "status": "closed"}
+        assert directory.close_account(table, "alice") == {"id": "alice", "status": "closed"}
+    assert [one["status"] for one in directory.merchants(table)] == ["closed"]
+    assert [one["status"] for one in directory.accounts(table)] == ["closed"]
+
+
+def test_what_is_not_there_or_closed_is_not_changed_and_said(table: Any) -> None:
+    changes: list[Callable[[], object]] = [
+        lambda: directory.rotate_key(table, "nobody", lambda: "key"),
+        lambda: directory.close_merchant(table, "nobody"),
+        lambda: directory.close_account(table, "nobody"),
+    ]
+    for change in changes:
+        with pytest.raises(Rejected, match="nobody: there is none of that id; see") as rejected:
+            change()
+        assert rejected.value.exit_code == 1
+    directory.create_merchant(table, "shop", "The Shop", lambda: "one")
+    directory.close_merchant(table, "shop")
+    with pytest.raises(Rejected, match="shop: is closed;"):
+        directory.rotate_key(table, "shop", lambda: "two")
+    assert table.known_merchants["shop"].key_hash == secret_hash("one")
+
+
 def test_bad_usage_exits_2_and_says_so_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         [],
         ["accounts"],
         ["merchants", "destroy"],
         ["merchants", "create"],
+        ["merchants", "rotate-key"],
+        ["merchants", "close"],
+        ["accounts", "close"],
+        ["accounts", "close", "4111"],
         ["--config", "/nowhere.toml", "accounts", "list"],
     ):
         with pytest.raises(SystemExit) as ended:

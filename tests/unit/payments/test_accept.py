@@ -36,6 +36,7 @@ def find(world: World, payment_id: str, token: str = TOKEN) -> Outcome:
         token,
         payment_id,
         sessions=world.sessions,
+        directory=world.directory,
         leases=world.leases,
         journal=world.journal,
         ledger=world.ledger,
@@ -191,9 +192,12 @@ def test_a_session_ends_even_while_it_is_still_stored() -> None:
 
 def test_a_closed_merchant_is_not_served() -> None:
     world = World()
+    payment_id = accept(world).payment.payment_id
     world.directory.merchants["shop"] = replace(world.directory.merchants["shop"], status=Standing.CLOSED)
     with pytest.raises(errors.Unauthenticated):
-        accept(world)
+        accept(world, "order-2")
+    with pytest.raises(errors.Unauthenticated):
+        find(world, payment_id)
 
 
 def test_a_payment_reads_as_the_ledger_has_it() -> None:
