@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +12,18 @@ from failover.writer import Member
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
+
+
+_CONNECTED: Final = {"connected": True, "pending-resync": False}
+
+
+class DescribedGlobalCluster:
+    def __init__(self, client: RDSClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def members(self) -> tuple[Member, ...]:
+        return members(self._client, self._name)
 
 
 def members(client: RDSClient, global_cluster: str) -> tuple[Member, ...]:
@@ -34,4 +46,5 @@ def members(client: RDSClient, global_cluster: str) -> tuple[Member, ...]:
 def _member(described: Any) -> Member:
     """From `arn:PARTITION:rds:REGION:ACCOUNT:cluster:NAME`; without a word on writing, it is unreadable."""
     _, _, _, region, _, _, cluster = described["DBClusterArn"].split(":")
-    return Member(region, cluster, writer=bool(described["IsWriter"]))
+    connected = _CONNECTED.get(described.get("SynchronizationStatus"))
+    return Member(region, cluster, writer=bool(described["IsWriter"]), connected=connected)

@@ -16,6 +16,7 @@ from failover.errors import Unavailable
 from payments.errors import LedgerUnavailable, NotStandby
 from payments.model import Entry, Money, Payment, PaymentRequest, entries
 from payments.ports import Booked
+from payments.standby import is_copy
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -71,7 +72,7 @@ FROM ledger.payment WHERE payment_id > %(after)s ORDER BY payment_id LIMIT %(lim
 """
 # In recovery as this statement runs, so in recovery when it looked: a copy never becomes one again meanwhile.
 _REPLICATED: Final = """
-SELECT pg_is_in_recovery(),
+SELECT pg_is_in_recovery(), (SELECT epoch FROM ledger.fence WHERE singleton),
        ARRAY(SELECT payment_id FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[]))
 """
 
@@ -135,10 +136,10 @@ class PostgresLedger:
         found = self._ask(_ROWS, {"after": after, "limit": limit})
         return tuple(Booked(_payment(row), tuple(map(_line, row[-1] or ()))) for row in found)
 
-    def has(self, ids: Collection[str]) -> frozenset[str]:
+    def has(self, ids: Collection[str], epoch: int) -> frozenset[str]:
         """As `Replica`: where the endpoint is the readers'."""
-        ((in_recovery, found),) = self._ask(_REPLICATED, {"ids": list(ids)})
-        if not in_recovery:
+        ((in_recovery, fence, found),) = self._ask(_REPLICATED, {"ids": list(ids)})
+        if fence is None or not is_copy(in_recovery=in_recovery, fence=fence, epoch=epoch):
             raise NotStandby
         return frozenset(found)
 

@@ -8,11 +8,16 @@ from failover.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regional cluster of the global one; only region and name together say which."""
+    """A regional cluster of the global one; only region and name together say which.
+
+    `connected`: it takes part in replication. After a failover the old writer does not, until it was made
+    anew from the new one; None where that is not told.
+    """
 
     region: str
     cluster: str
     writer: bool
+    connected: bool | None = None
 
 
 def is_writer(members: Collection[Member], region: str, cluster: str) -> bool:
@@ -21,10 +26,16 @@ def is_writer(members: Collection[Member], region: str, cluster: str) -> bool:
     Raises Unavailable when the members do not tell: the cluster is not among them, or not exactly one of them
     is the writer. To take that for no could leave every region waiting for another.
     """
-    mine = [member for member in members if (member.region, member.cluster) == (region, cluster)]
-    if len(mine) != 1:
-        raise Unavailable(f"global cluster: {cluster} in {region} is not a member (yet)")
+    mine = my_member(members, region, cluster)
     writers = [member for member in members if member.writer]
     if len(writers) != 1:
         raise Unavailable(f"global cluster: {len(writers)} of {len(members)} members are the writer")
-    return mine == writers
+    return writers == [mine]
+
+
+def my_member(members: Collection[Member], region: str, cluster: str) -> Member:
+    """Raises Unavailable when it is not among them."""
+    mine = [member for member in members if (member.region, member.cluster) == (region, cluster)]
+    if len(mine) != 1:
+        raise Unavailable(f"global cluster: {cluster} in {region} is not a member (yet)")
+    return mine[0]

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -14,6 +15,13 @@ class Instant:
 
     def later(self, seconds: float) -> "Instant":
         return Instant(self.monotonic + seconds, self.wall + seconds)
+
+    def reached(self, limit: "Instant") -> bool:
+        """By whichever clock shows more elapsed: a frozen function's monotonic clock may stand still."""
+        return self.monotonic >= limit.monotonic or self.wall >= limit.wall
+
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.wall, UTC)
 
 
 class Clock(Protocol):

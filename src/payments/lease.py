@@ -66,12 +66,8 @@ class Leases:
                 return self._lease
             if self._lease is not None:
                 slow_reads += 1
-            elif record.phase is not Phase.FENCING or _past(give_up, now):
+            elif record.phase is not Phase.FENCING or now.reached(give_up):
                 raise NotActive
             else:
                 self._clock.sleep(_FENCING_POLL_SECONDS)
         raise Unavailable("the control record is read too slowly to hold a lease")
-
-
-def _past(limit: Instant, now: Instant) -> bool:
-    return now.monotonic >= limit.monotonic or now.wall >= limit.wall

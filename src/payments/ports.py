@@ -139,8 +139,10 @@ class Books(Protocol):
 class Replica(Protocol):
     """This region's copy of the ledger, read where readers are served. Raises as `Ledger` does."""
 
-    def has(self, ids: Collection[str]) -> frozenset[str]:
-        """Which of them it has, as seen by one statement that also saw it to be a copy; else NotStandby."""
+    def has(self, ids: Collection[str], epoch: int) -> frozenset[str]:
+        """Which of them it has, as seen by one statement that also saw it to be a copy of the ledger of
+        `epoch` (`payments.standby.is_copy`); else NotStandby.
+        """
         ...
 
 

@@ -1,8 +1,10 @@
 """In-memory stand-ins for everything the payment domain asks, with switches for what goes wrong."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from failover.control import ControlRecord, Phase
 from payments.clock import Instant
@@ -10,7 +12,7 @@ from payments.errors import LedgerUnavailable, Unavailable
 from payments.journal import JournalEntry
 from payments.lease import Leases
 from payments.model import Account, Entry, Merchant, Payment, Session, Standing, entries
-from payments.ports import Parties
+from payments.ports import Backlog, Entries, Ids, Page, Parties, Unreadable
 from payments.sessions import secret_hash
 
 HERE, THERE = "us-east-1", "us-east-2"
@@ -58,9 +60,17 @@ class FakeControl:
 
 @dataclass
 class FakeJournal:
+    """The journal with its work list, which may lag behind: `unlisted` ids are not on it yet, `stale` ones
+    still are. `before` runs before every call that works on the list, with the call's name.
+    """
+
     entries: dict[str, JournalEntry] = field(default_factory=dict)
     down: bool = False
     answers_lost: int = 0
+    unlisted: set[str] = field(default_factory=set)
+    stale: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, Exception] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _call: None
 
     def put(self, entry: JournalEntry) -> JournalEntry:
         if self.down:
@@ -76,6 +86,89 @@ class FakeJournal:
             raise Unavailable("journal")
         return self.entries.get(payment_id)
 
+    def page(self, shard: str, after: str | None, limit: int, *, since: datetime | None = None) -> Ids:
+        self._answers("page")
+        return _ids(self._listed(shard, since), after, limit)
+
+    def backlog(self, shard: str, limit: int) -> Backlog:
+        self._answers("backlog")
+        listed = self._listed(shard, None)[:limit]
+        return Backlog(len(listed), self.entries[listed[0][1]].accepted_at if listed else None)
+
+    def read(self, ids: Collection[str]) -> Entries:
+        self._answers("read")
+        return Entries(*self._readable(ids))
+
+    def settle(self, payment_id: str) -> None:
+        self._answers("settle")
+        self.entries[payment_id] = replace(self.entries[payment_id], open=None)
+
+    def scan(self, after: str | None, limit: int) -> Page:
+        self._answers("scan")
+        page = _ids([("", payment_id) for payment_id in sorted(self.entries)], after, limit)
+        entries, unreadable = self._readable(page.ids)
+        return Page(entries, page.after, unreadable)
+
+    def strip(self, payment_id: str) -> None:
+        self._answers("strip")
+        assert self.entries[payment_id].open is None
+        self.entries[payment_id] = replace(self.entries[payment_id], request=None)
+
+    def _answers(self, call: str) -> None:
+        self.before(call)
+        if self.down:
+            raise Unavailable("journal")
+
+    def _listed(self, shard: str, since: datetime | None) -> list[tuple[str, str]]:
+        return sorted(
+            (entry.accepted_at.isoformat(timespec="milliseconds"), payment_id)
+            for payment_id, entry in self.entries.items()
+            if (entry.open or self.stale.get(payment_id)) == shard and payment_id not in self.unlisted
+            if since is None or entry.accepted_at >= since
+        )
+
+    def _readable(self, ids: Collection[str]) -> tuple[tuple[JournalEntry, ...], tuple[Unreadable, ...]]:
+        known = [payment_id for payment_id in ids if payment_id in self.entries]
+        return (
+            tuple(self.entries[payment_id] for payment_id in known if payment_id not in self.unreadable),
+            tuple(Unreadable(each, self.unreadable[each]) for each in known if each in self.unreadable),
+        )
+
+
+def _ids(keys: list[tuple[str, str]], after: str | None, limit: int) -> Ids:
+    """As DynamoDB pages: a full page may turn out to have been the last."""
+    begin = (json.loads(after)[0], json.loads(after)[1]) if after is not None else ("", "")
+    found = [key for key in keys if key > begin][:limit]
+    return Ids(
+        tuple(payment_id for _, payment_id in found),
+        json.dumps(found[-1]) if len(found) == limit else None,
+    )
+
+
+@dataclass
+class FakeProgress:
+    bookmarks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    down: bool = False
+    broken: Exception | None = None
+
+    def read(self, key: str) -> Mapping[str, Any] | None:
+        self._answers()
+        return self.bookmarks.get(key)
+
+    def write(self, key: str, value: Mapping[str, Any], expected: Mapping[str, Any] | None) -> bool:
+        self._answers()
+        version = self.bookmarks.get(key, {}).get("version", 0)
+        if version != (expected or {}).get("version", 0):
+            return False
+        self.bookmarks[key] = {**json.loads(json.dumps(value)), "version": version + 1}
+        return True
+
+    def _answers(self) -> None:
+        if self.broken:
+            raise self.broken
+        if self.down:
+            raise Unavailable("progress")
+
 
 @dataclass
 class FakeLedger:
@@ -84,30 +177,37 @@ class FakeLedger:
     fence: int = 0
     down: str = ""
     broken: Exception | None = None
+    poison: set[str] = field(default_factory=set)
+    epochs: dict[str, int] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _call: None
 
     def post(self, payment: Payment, epoch: int) -> None:
         self.post_all((payment,), epoch)
 
     def post_all(self, payments: Collection[Payment], epoch: int) -> int:
-        self._answers()
+        self._answers("post_all")
         if epoch < self.fence:
             raise LedgerUnavailable("fenced")
+        if any(payment.payment_id in self.poison for payment in payments):
+            raise ValueError("a row that cannot be stored")
         before = len(self.payments)
         for payment in payments:
             if payment.payment_id not in self.payments:
                 self.payments[payment.payment_id] = payment
+                self.epochs[payment.payment_id] = epoch
                 self.lines += entries(payment.request)
         return len(self.payments) - before
 
     def find(self, payment_id: str) -> Payment | None:
-        self._answers()
+        self._answers("find")
         return self.payments.get(payment_id)
 
     def posted(self, ids: Collection[str]) -> frozenset[str]:
-        self._answers()
+        self._answers("posted")
         return frozenset(ids) & self.payments.keys()
 
-    def _answers(self) -> None:
+    def _answers(self, call: str) -> None:
+        self.before(call)
         if self.broken:
             raise self.broken
         if self.down:

@@ -1,0 +1,90 @@
+"""Settling: taking payments off the work list once losing a region cannot lose them any more.
+
+That is when the standby's own copy of the ledger has the row, not when it was posted: a posted row may be
+lost with the writer, and the open entry is what it is posted again from. What was once in both regions is in
+whatever ledger survives, so it does not matter how late an entry is then settled, or how often.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from payments.clock import Clock, Instant
+from payments.errors import LedgerUnavailable, NotStandby, Unavailable
+from payments.journal import shards
+from payments.listing import batches, listed
+from payments.mistakes import Mistakes
+from payments.ports import Replica, WorkList
+from payments.standby import Standby
+
+BATCH: Final = 500  # for each of them RDS is asked who the writer is, and it does not like to be asked often
+
+Each = Callable[[Callable[[str], Exception | None], Iterable[str]], Iterable[Exception | None]]
+
+
+@dataclass(slots=True)
+class Settled:
+    settled: int = 0
+    stopped: str = ""
+    mistakes: Mistakes = field(default_factory=Mistakes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settler:
+    """`each` is `map`, or does several at a time."""
+
+    standby: Standby
+    work: WorkList
+    replica: Replica
+    clock: Clock
+    each: Each = map
+
+    def run(self, until: Instant) -> Settled:
+        """Once through the work list, or as far as it gets until then: what is settled is off the list.
+
+        Each run begins at another shard, in case none ever gets through.
+        """
+        done = Settled()
+        try:
+            self._run(until, done)
+        except NotStandby:
+            done.stopped = "not-standby"
+        except LedgerUnavailable as reason:
+            done.stopped = f"ledger-{reason.detail}"
+            if reason.mistake is not None:
+                done.mistakes.add(reason.mistake)
+        except Unavailable:
+            done.stopped = "unavailable"
+        return done
+
+    def _run(self, until: Instant, done: Settled) -> None:
+        epoch = self.standby.hold()
+        first = int(self.clock.now().wall // 60)
+        for batch in batches(listed(self.work, shards(first), BATCH, done.mistakes), BATCH):
+            safe = self.replica.has(batch, epoch)
+            if safe:
+                self.standby.still(epoch)
+                self._settle(sorted(safe), done)
+            if self.clock.now().reached(until):
+                done.stopped = "time"
+                return
+
+    def _settle(self, ids: Collection[str], done: Settled) -> None:
+        """One that fails by a mistake holds up none of the others; a missing answer ends the run."""
+        unknown: Unavailable | None = None
+        for payment_id, error in zip(ids, self.each(self._attempt, ids), strict=True):
+            if error is None:
+                done.settled += 1
+            elif isinstance(error, Unavailable):
+                unknown = error
+            else:
+                done.mistakes.add(error, payment_id)
+        if unknown is not None:
+            raise unknown
+
+    def _attempt(self, payment_id: str) -> Exception | None:
+        try:
+            self.work.settle(payment_id)
+        except Exception as error:  # noqa: BLE001 - sorted out by `_settle`
+            return error
+        return None

@@ -1,0 +1,281 @@
+"""Posting what the journal holds and the ledger lacks: the active region's work, under its own lease.
+
+The journal decides and the ledger follows, so whatever is open and not in the ledger is posted, in whatever
+order it is found, under the epoch of the lease the sweeper itself holds at that moment. Posting again is
+nothing new, so a sweep may end at any point, run twice at once, or see a list that lags behind.
+
+Entries stay on the work list until the standby has them: without a standby there may be millions, all posted.
+So each pass looks at the newest first, and a walk over everything else goes on where it ended, run after run.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from failover.control import Phase
+from payments.clock import Clock, Instant
+from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
+from payments.journal import JournalEntry, shards
+from payments.lease import Lease, Leases
+from payments.listing import batches, listed
+from payments.mistakes import Mistakes
+from payments.model import Payment
+from payments.ports import Ledger, Progress, WorkList
+
+BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
+FRESH: Final = timedelta(minutes=15)
+OVERLAP: Final = timedelta(minutes=1)  # for entries that reached the journal or its index late
+PAUSE_SECONDS: Final = 5.0
+MOST_COUNTED: Final = 1000  # open entries of one shard; what is beyond is not counted
+
+_NOT_NOW: Final = (LedgerUnavailable, NotActive, NotSteady, Unavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is on the work list. `count` is capped: `more` says that it means "at least"."""
+
+    count: int
+    more: bool
+    oldest_age: float  # seconds; 0 when nothing is open
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a run did: `passes` through all fresh entries; `stopped`, why the last one ended early, if so."""
+
+    posted: int = 0
+    passes: int = 0
+    stopped: str = ""
+    backlog: Backlog | None = None
+    mistakes: Mistakes = field(default_factory=Mistakes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweeper:
+    region: str
+    leases: Leases
+    work: WorkList
+    ledger: Ledger
+    progress: Progress
+    clock: Clock
+
+    def run(self, until: Instant) -> Swept:
+        """Passes, with short pauses, until then. Ends at once in a region that is not active."""
+        run = _Run(self, until)
+        while run.goes_on() and not run.over(PAUSE_SECONDS):
+            self.clock.sleep(PAUSE_SECONDS)
+        if run.swept.stopped != _NOT_ACTIVE:
+            run.swept.backlog = self.backlog()
+        return run.swept
+
+    def backlog(self) -> Backlog | None:
+        """None while it cannot be found out."""
+        try:
+            found = [self.work.backlog(shard, MOST_COUNTED) for shard in shards()]
+        except Unavailable:
+            return None
+        oldest = min((one.oldest for one in found if one.oldest is not None), default=None)
+        age = (self.clock.now().time() - oldest).total_seconds() if oldest is not None else 0.0
+        return Backlog(
+            count=sum(one.count for one in found),
+            more=any(one.count >= MOST_COUNTED for one in found),
+            oldest_age=max(0.0, age),
+        )
+
+
+_NOT_ACTIVE: Final = "not-active"
+
+
+class _Run:
+    """The passes of one run, and what they know of each other."""
+
+    def __init__(self, sweeper: Sweeper, until: Instant) -> None:
+        self.swept = Swept()
+        self._sweeper = sweeper
+        self._clock = sweeper.clock
+        self._until = until
+        self._since = self._clock.now().time() - FRESH
+        self._walked = False  # once round in this run is enough
+        self._key = f"sweep#{sweeper.region}"
+        self._broken: set[str] = set()  # told once in a run, and left to the next
+
+    def over(self, seconds: float = 0.0) -> bool:
+        return self._clock.now().later(seconds).reached(self._until)
+
+    def goes_on(self) -> bool:
+        """One pass. Whether another one may find something to do."""
+        self.swept.stopped = ""
+        try:
+            self._pass()
+        except NotActive:
+            self.swept.stopped = _NOT_ACTIVE
+            return False
+        except NotSteady:
+            self.swept.stopped = "recovering"
+        except LedgerUnavailable as reason:
+            self.swept.stopped = f"ledger-{reason.detail}"
+            if reason.mistake is not None:
+                self.swept.mistakes.add(reason.mistake)
+        except Unavailable:
+            self.swept.stopped = "unavailable"
+        return True
+
+    def _pass(self) -> None:
+        self._steady()
+        started = self._clock.now()
+        fresh_until = self._until if self._walked else _halfway(started, self._until)
+        if self._fresh(fresh_until):
+            self.swept.passes += 1
+            self._since = max(self._since, started.time() - OVERLAP)
+        if not self._walked:
+            self._walk()
+
+    def _fresh(self, until: Instant) -> bool:
+        """Whether all were looked at. Begins at another shard each minute, in case that never happens."""
+        mistakes = self.swept.mistakes
+        first = int(self._clock.now().wall // 60)
+        ids = listed(self._sweeper.work, shards(first), BATCH, mistakes, since=self._since)
+        before = mistakes.count
+        for batch in batches(ids, BATCH):
+            self._work_off(batch)
+            if self._clock.now().reached(until):
+                return False
+        return mistakes.count == before
+
+    def _walk(self) -> None:
+        """On from the bookmark, round once at most. A bookmark that is lost costs a walk, nothing else."""
+        found = self._bookmark()
+        place = _Place.of(found)
+        try:
+            while not self._walked and not self.over():
+                self._step(place)
+        finally:
+            if place != _Place.of(found):
+                self._mark(place, found)
+
+    def _bookmark(self) -> Mapping[str, Any] | None:
+        try:
+            return self._sweeper.progress.read(self._key)
+        except Unavailable:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - the walk begins anew
+            self.swept.mistakes.add(mistake)
+            return None
+
+    def _mark(self, place: "_Place", found: Mapping[str, Any] | None) -> None:
+        """Where another sweeper wrote meanwhile, its bookmark is as good."""
+        try:
+            self._sweeper.progress.write(self._key, place.bookmark(), found)
+        except Unavailable:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - what was posted stays posted
+            self.swept.mistakes.add(mistake)
+
+    def _step(self, place: "_Place") -> None:
+        """One page. One that cannot be read by a mistake, such as a bookmark's, ends its shard."""
+        after: str | None = None
+        try:
+            page = self._sweeper.work.page(place.shard, place.after, BATCH)
+            self._work_off(page.ids)
+            after = page.after
+        except _NOT_NOW:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - the other shards are worked on all the same
+            self.swept.mistakes.add(mistake)
+        self._walked = place.advance(after)
+
+    def _work_off(self, ids: Collection[str]) -> None:
+        wanted = [payment_id for payment_id in ids if payment_id not in self._broken]
+        if not wanted:
+            return
+        try:
+            if missing := set(wanted) - self._sweeper.ledger.posted(wanted):
+                self._post(self._payments(missing))
+        except _NOT_NOW:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - the next batch is worked off all the same
+            self.swept.mistakes.add(mistake)
+
+    def _payments(self, ids: Collection[str]) -> list[Payment]:
+        """Of the entries that are still open: the list lags behind."""
+        found = self._sweeper.work.read(ids)
+        known = {entry.payment_id for entry in found.entries}
+        for unreadable in found.unreadable:
+            known.add(unreadable.payment_id)
+            self._tell(unreadable.mistake, unreadable.payment_id)
+        for payment_id in sorted(set(ids) - known):
+            self._tell(LookupError("on the work list, yet not in the journal"), payment_id)
+        return [
+            payment
+            for entry in found.entries
+            if entry.open is not None and (payment := self._payment(entry)) is not None
+        ]
+
+    def _payment(self, entry: JournalEntry) -> Payment | None:
+        try:
+            return entry.payment
+        except ValueError as mistake:
+            self._tell(mistake, entry.payment_id)
+            return None
+
+    def _post(self, payments: Sequence[Payment]) -> None:
+        """As a batch, or by halves where one of them is a mistake: it holds up none of the others."""
+        if not payments:
+            return
+        try:
+            self.swept.posted += self._sweeper.ledger.post_all(payments, self._steady().epoch)
+        except _NOT_NOW:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - told of the payment it belongs to
+            if len(payments) == 1:
+                self._tell(mistake, payments[0].payment_id)
+                return
+            middle = len(payments) // 2
+            self._post(payments[:middle])
+            self._post(payments[middle:])
+
+    def _tell(self, mistake: Exception, payment_id: str) -> None:
+        self._broken.add(payment_id)
+        self.swept.mistakes.add(mistake, payment_id)
+
+    def _steady(self) -> Lease:
+        """The lease that holds now. Until a takeover is finished, recovery posts, after raising the fence."""
+        lease = self._sweeper.leases.hold(patience=0)
+        if lease.phase is not Phase.STEADY:
+            raise NotSteady(lease.phase.value)
+        return lease
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the walk is."""
+
+    shard: str
+    after: str | None
+
+    @classmethod
+    def of(cls, bookmark: Any) -> "_Place":
+        """The beginning, for none and for one that makes no sense."""
+        value = bookmark or {}
+        shard, after = value.get("shard"), value.get("after")
+        if shard not in shards() or not isinstance(after, str | None):
+            return cls(shards()[0], None)
+        return cls(shard, after)
+
+    def bookmark(self) -> dict[str, Any]:
+        return {"shard": self.shard, "after": self.after}
+
+    def advance(self, after: str | None) -> bool:
+        """To the rest of the shard or to the next one. Whether that was the last of them."""
+        self.after = after
+        if after is not None:
+            return False
+        everything = shards()
+        self.shard = everything[(everything.index(self.shard) + 1) % len(everything)]
+        return self.shard == everything[0]
+
+
+def _halfway(now: Instant, until: Instant) -> Instant:
+    return now.later(max(0.0, until.monotonic - now.monotonic) / 2)
