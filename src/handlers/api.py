@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -10,18 +9,16 @@ from typing import Any, Final
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
-from botocore.exceptions import ClientError
 
-from adapters.aws import code
 from failover.control import Phase
 from handlers.http import Response, problem_response
+from handlers.mistakes import tell_mistake
 from handlers.problems import INTERNAL
 from handlers.routes import respond
 from handlers.wiring import Service, wired
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_MOST_FRAMES: Final = 20
 _PHASES: Final = frozenset(Phase)
 
 
@@ -46,7 +43,7 @@ def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
         response = replace(problem_response(INTERNAL), mistake=error)
     try:
         if response.mistake is not None:
-            _tell_mistake(event, response.mistake)
+            tell_mistake(_LOGGER, _METRICS, response.mistake, request_id=_request_id(event))
         if event.get("resource") != "/health" or response.status >= 500:
             _tell(event, response)
     except Exception as error:  # noqa: BLE001 - the answer counts, not what is said about it
@@ -78,22 +75,6 @@ def _counted(response: Response) -> tuple[str, ...]:
             return ("Unavailable",)
         case _:
             return ()
-
-
-def _tell_mistake(event: Mapping[str, Any], error: Exception) -> None:
-    """Its kind and where it came from. Not its text: a database quotes the row it refuses."""
-    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
-    _LOGGER.error(
-        "mistake",
-        extra={
-            "kind": type(error).__name__,
-            "code": code(error) if isinstance(error, ClientError) else getattr(error, "sqlstate", None),
-            "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
-            "request_id": _request_id(event),
-        },
-    )
-    _METRICS.add_metric(name="Mistake", unit=MetricUnit.Count, value=1)
-    _METRICS.flush_metrics()
 
 
 def _request_id(event: Mapping[str, Any]) -> str:
