@@ -48,12 +48,12 @@ def _session() -> botocore.session.Session:
     return botocore.session.get_session()
 
 
-def client(service: str, *, connections: int = 4) -> Any:
-    """A client for this region's endpoint, for so many calls at a time. From botocore: importing boto3 would
-    double a cold start.
+def client(service: str, region: str | None = None, *, connections: int = 4) -> Any:
+    """A client for this region's endpoint or another's, for so many calls at a time. From botocore: importing
+    boto3 would double a cold start.
     """
     pooled = IMPATIENT.merge(Config(max_pool_connections=connections))
-    return _session().create_client(service, config=pooled)
+    return _session().create_client(service, region_name=region, config=pooled)
 
 
 def code(error: ClientError) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.database import Database, connect, parameters
+from adapters.roles import let_log_in
+from failover.rotation import original
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -55,12 +57,12 @@ def migrate(database: Database, secrets: Secrets, roles: Roles) -> str:
         except psycopg.OperationalError:
             # Nobody made the roles yet, or this password is not theirs. On a replica neither can be repaired.
             with closing(_connect(database, secrets.credentials(roles.master, fresh=True))) as master:
-                if _read_only(master):
+                if read_only(master):
                     return NOT_THE_WRITER
                 _bootstrap(master, database.name, migrator, application)
             connection = _connect(database, migrator)
-        with closing(connection), _alone(connection):
-            if _read_only(connection):
+        with closing(connection), alone(connection):
+            if read_only(connection):
                 return NOT_THE_WRITER
             return _apply(connection, database, migrator)
     except psycopg.errors.ReadOnlySqlTransaction:  # it changed roles meanwhile
@@ -71,7 +73,7 @@ def _connect(database: Database, credentials: Credentials) -> Connection[Any]:
     return connect(database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)
 
 
-def _read_only(connection: Connection[Any]) -> bool:
+def read_only(connection: Connection[Any]) -> bool:
     row = connection.execute(
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
     ).fetchone()
@@ -79,15 +81,15 @@ def _read_only(connection: Connection[Any]) -> bool:
 
 
 @contextmanager
-def _alone(connection: Connection[Any]) -> Iterator[None]:
-    """Held by the session, so a runner that dies lets go.
+def alone(connection: Connection[Any], *, patience_ms: int = _LOCK_MS) -> Iterator[None]:
+    """Whoever changes roles or schema does it alone. Held by the session, so a runner that dies lets go.
 
     Asked for again and again: a statement that waits holds a snapshot, and an index that is built while the
     database is used waits for every snapshot, so the two would wait for each other.
     """
     import psycopg
 
-    give_up = time.monotonic() + _LOCK_MS / 1000
+    give_up = time.monotonic() + patience_ms / 1000
     while connection.execute("SELECT pg_try_advisory_lock(%s)", [_ONE_AT_A_TIME]).fetchone() != (True,):
         if time.monotonic() > give_up:
             raise psycopg.errors.LockNotAvailable("another run does not end")
@@ -102,23 +104,19 @@ def _alone(connection: Connection[Any]) -> Iterator[None]:
 def _bootstrap(
     master: Connection[Any], database: str, migrator: Credentials, application: Credentials
 ) -> None:
-    """The two roles, with their passwords; the migrator may create schemas, the application nothing yet."""
+    """The two roles, with their passwords; the migrator may create schemas, the application nothing yet.
+
+    The secret may name the application's clone by now: its original, whose rights it has, is made, too.
+    """
     from psycopg import sql
 
-    with _alone(master), master.transaction():
+    with alone(master), master.transaction():
         for credentials in (migrator, application):
-            role = sql.Identifier(credentials.username)
-            exists = master.execute(
-                "SELECT 1 FROM pg_roles WHERE rolname = %s", [credentials.username]
-            ).fetchone()
-            verb = sql.SQL("ALTER" if exists else "CREATE")
-            # The verifier, made here: the password itself must not reach the server's log.
-            verifier = master.pgconn.encrypt_password(
-                credentials.password.encode(), credentials.username.encode(), b"scram-sha-256"
-            ).decode()
-            master.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(verifier)))
+            let_log_in(master, credentials)
             master.execute(
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role)
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    sql.Identifier(database), sql.Identifier(original(credentials.username))
+                )
             )
         master.execute(
             sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adapters.aws import unknown_is_unavailable
+from failover.rotation import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    username: str
-    password: str = field(repr=False)
+__all__ = ["Credentials", "Secrets", "parsed"]
 
 
 class Secrets:
@@ -30,11 +26,12 @@ class Secrets:
         if fresh or name not in self._known:
             with unknown_is_unavailable("secret"):
                 text = self._client.get_secret_value(SecretId=name).get("SecretString", "")
-            self._known[name] = _parsed(name, text)
+            self._known[name] = parsed(name, text)
         return self._known[name]
 
 
-def _parsed(name: str, text: str) -> Credentials:
+def parsed(name: str, text: str) -> Credentials:
+    """Raises ValueError, without the text."""
     try:
         fields = json.loads(text)
         return Credentials(str(fields["username"]), str(fields["password"]))

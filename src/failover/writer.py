@@ -26,11 +26,15 @@ def is_writer(members: Collection[Member], region: str, cluster: str) -> bool:
     Raises Unavailable when the members do not tell: the cluster is not among them, or not exactly one of them
     is the writer. To take that for no could leave every region waiting for another.
     """
-    mine = my_member(members, region, cluster)
+    return my_member(members, region, cluster) == writer_of(members)
+
+
+def writer_of(members: Collection[Member]) -> Member:
+    """Raises Unavailable when not exactly one of them is the writer."""
     writers = [member for member in members if member.writer]
     if len(writers) != 1:
         raise Unavailable(f"global cluster: {len(writers)} of {len(members)} members are the writer")
-    return writers == [mine]
+    return writers[0]
 
 
 def my_member(members: Collection[Member], region: str, cluster: str) -> Member:

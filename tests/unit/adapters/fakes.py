@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from adapters.secrets import Secrets
+from adapters.secrets import Credentials, Secrets
 from failover.errors import Unavailable
 
 
@@ -19,6 +19,7 @@ def refused(code: str, status: int = 400) -> ClientError:
 class FakeSecretsManager:
     def __init__(self, **passwords: str) -> None:
         self.passwords = passwords
+        self.renamed: dict[str, Credentials] = {}  # secrets that are not called like the user they name
         self.reads = 0
         self.down = False
 
@@ -26,8 +27,9 @@ class FakeSecretsManager:
         self.reads += 1
         if self.down:
             raise Unavailable("secret")
-        username = request["SecretId"]
-        return {"SecretString": json.dumps({"username": username, "password": self.passwords[username]})}
+        name = request["SecretId"]
+        named = self.renamed.get(name) or Credentials(name, self.passwords[name])
+        return {"SecretString": json.dumps({"username": named.username, "password": named.password})}
 
     def secrets(self) -> Secrets:
         return Secrets(self)  # type: ignore[arg-type] # only what the adapter calls
