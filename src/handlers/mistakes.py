@@ -1,4 +1,4 @@
-"""What is told of an error of ours: its kind and where it came from, in the log; and one more in the metrics."""
+"""What is told of an error of ours: in the log its kind and where it came from, in the metrics one more."""
 
 import traceback
 from typing import Final

@@ -137,12 +137,12 @@ class _Run:
         mistakes = self.swept.mistakes
         first = int(self._clock.now().wall // 60)
         ids = listed(self._sweeper.work, shards(first), BATCH, mistakes, since=self._since)
-        before = mistakes.count
+        before = mistakes.general
         for batch in batches(ids, BATCH):
             self._work_off(batch)
             if self._clock.now().reached(until):
                 return False
-        return mistakes.count == before
+        return mistakes.general == before
 
     def _walk(self) -> None:
         """On from the bookmark, round once at most. A bookmark that is lost costs a walk, nothing else."""

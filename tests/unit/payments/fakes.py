@@ -9,9 +9,20 @@ from typing import Any
 from failover.control import ControlRecord, Phase
 from payments.clock import Instant
 from payments.errors import LedgerUnavailable, Unavailable
-from payments.journal import JournalEntry
+from payments.idempotency import fingerprint, payment_id
+from payments.journal import JournalEntry, new_entry
 from payments.lease import Leases
-from payments.model import Account, Entry, Merchant, Payment, Session, Standing, entries
+from payments.model import (
+    Account,
+    Entry,
+    Merchant,
+    Money,
+    Payment,
+    PaymentRequest,
+    Session,
+    Standing,
+    entries,
+)
 from payments.ports import Backlog, Entries, Ids, Page, Parties, Unreadable
 from payments.sessions import secret_hash
 
@@ -262,3 +273,10 @@ class World:
             Account("dave", "USD", Standing.CLOSED),
         ):
             self.directory.accounts[account.account_id] = account
+
+
+def journalled(clock: FakeClock, key: str, *, age: float = 1.0, epoch: int = 1) -> JournalEntry:
+    """An entry of a payment of the shop, accepted `age` seconds ago."""
+    request = PaymentRequest("shop", Money(1250, "USD"), "alice", "bob", f"Invoice {key}")
+    accepted_at = datetime.fromtimestamp(clock.wall - age, UTC)
+    return new_entry(Payment(payment_id("shop", key), fingerprint(request), request, accepted_at), epoch)
