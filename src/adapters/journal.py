@@ -67,7 +67,7 @@ class DynamoJournal:
                 Limit=limit,
             )
         found = answer["Items"]
-        return Backlog(len(found), datetime.fromisoformat(found[0]["accepted_at"]["S"]) if found else None)
+        return Backlog(len(found), _time(found[0]["accepted_at"]["S"]) if found else None)
 
     def read(self, ids: Collection[str]) -> Entries:
         keys = [_key(payment_id) for payment_id in sorted(set(ids))]
@@ -123,7 +123,7 @@ def entry_from(stored: Any) -> JournalEntry:
         payment_id=stored["payment_id"]["S"],
         fingerprint=stored["fingerprint"]["S"],
         request=from_canonical(stored["request"]["S"]) if "request" in stored else None,
-        accepted_at=datetime.fromisoformat(stored["accepted_at"]["S"]),
+        accepted_at=_time(stored["accepted_at"]["S"]),
         epoch=int(stored["epoch"]["N"]),
         open=stored["open"]["S"] if "open" in stored else None,
     )
@@ -148,6 +148,14 @@ def _key(payment_id: str) -> dict[str, Any]:
 def _text(moment: datetime) -> str:
     """Always in UTC and to the millisecond, so that texts sort as times do."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _time(text: str) -> datetime:
+    """Without a zone it could be any of 24 hours: raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment
 
 
 def _from(after: str | None) -> dict[str, Any]:

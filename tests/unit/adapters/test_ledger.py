@@ -1,8 +1,9 @@
 import itertools
+import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,16 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg import sql
 
 from adapters.database import Database, connect
 from adapters.ledger import PostgresLedger
 from adapters.schema import Roles, migrate
 from adapters.secrets import Credentials, Secrets
+from failover.control import FIRST_EPOCH
 from lab.postgres import Server
-from payments.errors import LedgerUnavailable
+from payments.errors import LedgerUnavailable, NotStandby
 from payments.idempotency import fingerprint, payment_id
-from payments.model import Money, Payment, PaymentRequest
+from payments.model import MAX_AMOUNT, Money, Payment, PaymentRequest, entries
+from payments.ports import Booked
 from tests.unit.adapters.conftest import MASTER, database
 from tests.unit.adapters.fakes import FakeSecretsManager
 
@@ -101,6 +106,112 @@ def test_posting_at_the_same_time_posts_once(server: Server, manager: FakeSecret
     ) == [(2, 0)]
 
 
+def books(server: Server, ids: Collection[str]) -> list[Any]:
+    return rows(
+        server,
+        """
+        SELECT payment_id, merchant_id, payment.amount, payment.currency, debtor, creditor, reference,
+               fingerprint, epoch, accepted_at, line, account, entry.amount, entry.currency
+        FROM ledger.payment JOIN ledger.entry USING (payment_id)
+        WHERE payment_id = ANY(%s) ORDER BY payment_id, line
+        """,
+        list(ids),
+    )
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=140)
+_REQUESTS = st.builds(
+    PaymentRequest,
+    st.sampled_from(["shop", "rival"]),
+    st.builds(Money, st.integers(1, MAX_AMOUNT), st.sampled_from(["USD", "EUR", "JPY"])),
+    st.sampled_from(["alice", "carol"]),
+    st.sampled_from(["bob", "dave"]),
+    _TEXT,
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), _REQUESTS), max_size=12),
+    st.sets(st.integers(0, 11)),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_batch_posts_what_single_posts_would(
+    server: Server, ledger: PostgresLedger, wanted: list[tuple[int, PaymentRequest]], before: set[int]
+) -> None:
+    """With the same payment twice in it, the same id with something else in it, and some posted before."""
+    run = next(_numbers)
+
+    def payments(by: str) -> list[Payment]:
+        at = datetime(2026, 11, 22, 10, 15, 30, 123000, tzinfo=UTC)
+        ids = [payment_id("shop", f"{run} {by} {number}") for number, _ in wanted]
+        return [
+            Payment(identity, fingerprint(request), request, at)
+            for identity, (_, request) in zip(ids, wanted, strict=True)
+        ]
+
+    singly, batched = payments("singly"), payments("batched")
+    for some in (singly, batched):
+        for number in sorted(before & set(range(len(wanted)))):
+            ledger.post(some[number], 1)
+    held_before = len(ledger.posted([payment.payment_id for payment in batched]))
+    for payment in singly:
+        ledger.post(payment, 2)
+    new = ledger.post_all(batched, 2)
+    assert new == len({payment.payment_id for payment in batched}) - held_before
+    names = {
+        payment.payment_id: number for payment, (number, _) in zip(singly + batched, wanted * 2, strict=True)
+    }
+
+    def stored(some: list[Payment]) -> list[Any]:
+        found = books(server, {each.payment_id for each in some})
+        return sorted((names[row[0]], *row[1:]) for row in found)
+
+    assert stored(singly) == stored(batched)
+
+
+def test_a_batch_is_posted_all_or_not_at_all(server: Server, ledger: PostgresLedger) -> None:
+    good, bad = payment(), payment()
+    broken = Payment(bad.payment_id, "nul\x00", bad.request, bad.accepted_at)
+    with pytest.raises(psycopg.DataError):
+        ledger.post_all((good, broken), 1)
+    with fence(server, 2), pytest.raises(LedgerUnavailable, match="fenced"):
+        ledger.post_all((good, bad), 1)
+    assert ledger.posted((good.payment_id, bad.payment_id)) == frozenset()
+    assert ledger.post_all((), 1) == 0
+
+
+def test_batches_that_share_payments_do_not_stand_in_each_others_way(
+    server: Server, manager: FakeSecretsManager
+) -> None:
+    """In any order, as from an index: who inserts in another order than the other deadlocks."""
+    shared = [payment() for _ in range(200)]
+    ledgers = [ledger_at(database(server), manager) for _ in range(4)]
+    orders = [random.Random(seed).sample(shared, len(shared)) for seed in range(4)]  # noqa: S311 - no secret
+    with ThreadPoolExecutor(4) as pool:
+        new = list(pool.map(lambda each, batch: each.post_all(batch, 1), ledgers, orders))
+    for each in ledgers:
+        each.close()
+    assert sum(new) == len(shared)
+    assert len(books(server, {each.payment_id for each in shared})) == 2 * len(shared)
+
+
+def test_the_audit_reads_every_payment_with_its_lines_once(server: Server, ledger: PostgresLedger) -> None:
+    posted = {each.payment_id: each for each in (payment() for _ in range(7))}
+    ledger.post_all(posted.values(), 1)
+    assert ledger.held([*posted, "pay_x"]) == posted
+    without_lines = payment()
+    ledger.post(without_lines, 1)
+    rows(server, "DELETE FROM ledger.entry WHERE payment_id = %s", without_lines.payment_id)
+    seen: list[Booked] = []
+    while page := ledger.rows(seen[-1].payment.payment_id if seen else "", 3):
+        seen += page
+    found = {booked.payment.payment_id: booked for booked in seen}
+    assert len(found) == len(seen)
+    assert found[without_lines.payment_id].lines == ()
+    for identity, each in posted.items():
+        assert found[identity] == Booked(each, entries(each.request))
+
+
 def test_nothing_is_posted_under_an_epoch_older_than_the_fence(
     server: Server, ledger: PostgresLedger
 ) -> None:
@@ -141,7 +252,41 @@ def test_a_replica_reads_but_cannot_post(
     assert standby.find(posted.payment_id) == posted
     with pytest.raises(LedgerUnavailable, match="read-only"):
         standby.post(posted, 1)
+    assert standby.has((posted.payment_id, "pay_x"), FIRST_EPOCH) == {posted.payment_id}
     standby.close()
+
+
+def test_only_a_copy_of_this_epochs_ledger_says_what_is_replicated(
+    server: Server, replica: Server, ledger: PostgresLedger, manager: FakeSecretsManager
+) -> None:
+    posted = payment()
+    ledger.post(posted, 1)
+    with pytest.raises(NotStandby):
+        ledger.has((posted.payment_id,), 1)
+    standby = ledger_at(database(replica), manager)
+    with pytest.raises(NotStandby):
+        standby.has((posted.payment_id,), 2)
+    with fence(server, 2):
+        assert _until(lambda: _has(standby, posted, 2))
+    assert _until(lambda: _has(standby, posted, 2) is None)
+    standby.close()
+
+
+def _has(standby: PostgresLedger, posted: Payment, epoch: int) -> bool | None:
+    """None where it is no copy of that epoch's ledger."""
+    try:
+        return standby.has((posted.payment_id,), epoch) == {posted.payment_id}
+    except NotStandby:
+        return None
+
+
+def _until(holds: Callable[[], bool | None]) -> bool:
+    give_up = time.monotonic() + 10
+    while time.monotonic() < give_up:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _replicated(standby: PostgresLedger, posted: Payment) -> bool:

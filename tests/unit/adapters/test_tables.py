@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,11 +12,13 @@ from botocore.exceptions import ClientError
 from adapters.control import DynamoControl, item
 from adapters.directory import DynamoDirectory
 from adapters.journal import DynamoJournal
+from adapters.journal import item as journal_item
+from adapters.progress import DynamoProgress
 from adapters.sessions import DynamoSessions
 from failover.control import Phase, first_record
 from failover.errors import Unavailable
 from payments.idempotency import fingerprint, payment_id
-from payments.journal import new_entry
+from payments.journal import JournalEntry, new_entry, shard, shards
 from payments.model import Account, Merchant, Money, Payment, PaymentRequest, Session, Standing
 from tests.unit.adapters.conftest import EmbeddedAws
 
@@ -100,6 +102,180 @@ def test_a_settled_entry_has_left_the_work_list(client: "DynamoDBClient", table:
     settled = replace(new_entry(payment(), 3), open=None)
     journal.put(settled)
     assert journal.find(settled.payment_id) == settled
+
+
+@pytest.fixture
+def journal(client: "DynamoDBClient") -> Iterator[DynamoJournal]:
+    """With the index that is its work list."""
+    name = f"table-{uuid4().hex}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": attribute, "AttributeType": "S"}
+            for attribute in ("payment_id", "open", "accepted_at")
+        ],
+        KeySchema=[{"AttributeName": "payment_id", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "open",
+                "KeySchema": [
+                    {"AttributeName": "open", "KeyType": "HASH"},
+                    {"AttributeName": "accepted_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )
+    yield DynamoJournal(client, name)
+    client.delete_table(TableName=name)
+
+
+def filled(journal: DynamoJournal, count: int) -> list[JournalEntry]:
+    """Each a minute later than the one before; two at the same time now and then."""
+    return [
+        journal.put(
+            new_entry(replace(payment(str(number)), accepted_at=NOW + timedelta(minutes=number // 2)), 1)
+        )
+        for number in range(count)
+    ]
+
+
+def listed(journal: DynamoJournal, of: str, limit: int, since: datetime | None = None) -> list[str]:
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        page = journal.page(of, after, limit, since=since)
+        assert len(page.ids) <= limit
+        found += page.ids
+        after = page.after
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_the_work_list_names_what_is_open_by_shard_oldest_first(journal: DynamoJournal, limit: int) -> None:
+    entries = {entry.payment_id: entry for entry in filled(journal, 60)}
+    settled = next(iter(entries))
+    journal.settle(settled)
+    journal.settle(settled)
+    everything: list[str] = []
+    for of in shards():
+        found = listed(journal, of, limit)
+        assert all(shard(payment_id) == of for payment_id in found)
+        times = [entries[payment_id].accepted_at for payment_id in found]
+        assert times == sorted(times)
+        everything += found
+        since = NOW + timedelta(minutes=20)
+        assert set(listed(journal, of, limit, since)) == {
+            payment_id for payment_id in found if entries[payment_id].accepted_at >= since
+        }
+        backlog = journal.backlog(of, 2)
+        assert (backlog.count, backlog.oldest) == (min(2, len(found)), times[0] if times else None)
+    assert sorted(everything) == sorted(entries.keys() - {settled})
+
+
+def test_entries_are_read_in_numbers_and_scanned_in_pages(journal: DynamoJournal) -> None:
+    entries = {entry.payment_id: entry for entry in filled(journal, 130)}
+    read = journal.read([*entries, "pay_x"])
+    assert {entry.payment_id: entry for entry in read.entries} == entries
+    scanned: list[JournalEntry] = []
+    after: str | None = None
+    while True:
+        page = journal.scan(after, 50)
+        scanned += page.entries
+        after = page.after
+        if after is None:
+            break
+    assert len(scanned) == len(entries)
+    assert set(scanned) == set(entries.values())
+
+
+def test_only_settled_entries_are_stripped_and_keep_their_key(journal: DynamoJournal) -> None:
+    (entry,) = filled(journal, 1)
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        journal.strip(entry.payment_id)
+    assert journal.find(entry.payment_id) == entry
+    journal.settle(entry.payment_id)
+    journal.strip(entry.payment_id)
+    journal.strip(entry.payment_id)
+    stripped = replace(entry, open=None, request=None)
+    assert journal.find(entry.payment_id) == stripped
+    assert journal.put(entry) == stripped
+
+
+def test_what_is_not_there_is_neither_settled_nor_stripped_into_being(journal: DynamoJournal) -> None:
+    for act in (journal.settle, journal.strip):
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            act("pay_x")
+    assert journal.find("pay_x") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"request": {"S": "not JSON"}},
+        {"request": {"S": "[]"}},
+        {"request": {"N": "1"}},
+        {"accepted_at": {"S": "soon"}},
+        {"accepted_at": {"S": "2026-11-22T10:15:30.123"}},
+        {"fingerprint": {"N": "1"}},
+        {"epoch": {"S": "x"}},
+    ],
+    ids=str,
+)
+def test_an_entry_that_makes_no_sense_stands_apart(
+    client: "DynamoDBClient", journal: DynamoJournal, damage: dict[str, Any]
+) -> None:
+    good, bad = filled(journal, 2)
+    client.put_item(TableName=journal._table, Item=journal_item(bad) | damage)
+    for found in (journal.read([good.payment_id, bad.payment_id]), journal.scan(None, 10)):
+        assert found.entries == (good,)
+        assert [each.payment_id for each in found.unreadable] == [bad.payment_id]
+
+
+@pytest.mark.parametrize("often", [1, 5])
+def test_keys_left_unprocessed_are_asked_for_again_as_long_as_some_come(often: int) -> None:
+    """DynamoDB answers a batch in part when it is throttled, or larger than 16 MB."""
+    entries = [new_entry(payment(str(number)), 1) for number in range(often + 1)]
+
+    class OneByOne:
+        calls = 0
+
+        def batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803 - the service's name
+            self.calls += 1
+            keys = RequestItems["table"]["Keys"]
+            wanted = next(each for each in entries if each.payment_id == keys[0]["payment_id"]["S"])
+            rest = {"table": {"Keys": keys[1:], "ConsistentRead": True}} if keys[1:] else {}
+            return {"Responses": {"table": [journal_item(wanted)]}, "UnprocessedKeys": rest}
+
+    client: Any = OneByOne()
+    read = DynamoJournal(client, "table").read([each.payment_id for each in entries])
+    assert set(read.entries) == set(entries)
+    assert client.calls == often + 1
+
+
+@keyed("id")
+def test_a_bookmark_changes_only_from_what_its_writer_has_read(client: "DynamoDBClient", table: str) -> None:
+    progress = DynamoProgress(client, table)
+    assert progress.read("audit") is None
+    assert progress.write("audit", {"after": None, "count": 1}, None)
+    first = progress.read("audit")
+    assert first == {"after": None, "count": 1, "version": 1}
+    assert not progress.write("audit", {"count": 9}, None)
+    assert progress.write("audit", {"count": 2}, first)
+    assert not progress.write("audit", {"count": 3}, first)
+    assert progress.read("audit") == {"count": 2, "version": 2}
+    assert progress.read("other") is None
+
+
+@keyed("id")
+def test_a_bookmark_whose_writing_got_no_answer_stands(client: "DynamoDBClient", table: str) -> None:
+    lossy: Any = _LosesAnswers(client)
+    progress = DynamoProgress(lossy, table)
+    assert progress.write("audit", {"count": 1}, None)
+    assert progress.write("audit", {"count": 2}, progress.read("audit"))
+    assert progress.read("audit") == {"count": 2, "version": 2}
 
 
 @keyed("id")
