@@ -12,13 +12,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from aws_lambda_powertools.metrics import Metrics
 
 from adapters.aws import client
 from adapters.rotation import GlobalDatabases, ManagedSecret, Waiting, master_of
 from adapters.secrets import Secrets
 from failover.errors import Unavailable
 from failover.rotation import Databases, NotRotatable, Step, Users, take
+from handlers.mistakes import tell_mistake
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -71,18 +72,16 @@ def answer(event: Mapping[str, Any], rotation: Rotation) -> dict[str, str]:
     """Raises whatever stops the step: Secrets Manager then tries again, and it goes on to the next step only
     after one that returned.
     """
-    facts = {"step": event.get("Step"), "secret": event.get("SecretId")}
+    facts = {"step": str(event.get("Step")), "secret": str(event.get("SecretId"))}
     try:
         done = _taken(event, rotation)
     except Unavailable as unknown:
         _LOGGER.warning("not now", extra={**facts, "reason": str(unknown)})
         raise
     except Exception as mistake:
-        # Of another's error only the kind: its text is not ours to vouch for.
-        reason = str(mistake) if isinstance(mistake, NotRotatable) else type(mistake).__name__
-        _LOGGER.error("mistake", extra={**facts, "reason": reason})
-        _METRICS.add_metric(name="Mistake", unit=MetricUnit.Count, value=1)
-        _METRICS.flush_metrics()
+        if isinstance(mistake, NotRotatable):  # of another's error only the kind: its text is not ours
+            facts["reason"] = str(mistake)
+        tell_mistake(_LOGGER, _METRICS, mistake, **facts)
         raise
     _LOGGER.info(done, extra=facts)
     return {"done": done}
