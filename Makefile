@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+AUDIT := .build/audit
+AUDIT_INSTALLED := $(AUDIT)/.installed
 TEMPLATES := zone root foundation data service
 # Tools find each other on the PATH of the virtual environment; sam sends no telemetry from here.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -9,7 +11,7 @@ export SAM_CLI_TELEMETRY := 0
 # What runs at once (make -j) says what it says in one piece; make 3.81, which macOS has, cannot.
 MAKEFLAGS += $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: setup demo test check format lint types templates fast bench clean
+.PHONY: setup demo test check format lint types templates fast bench audit clean
 
 setup: $(INSTALLED)
 
@@ -52,6 +54,20 @@ fast: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m generator.bench
+
+# The public rule packs bring what the tools cannot share an environment with, and need Node.js 20 or later.
+audit: $(INSTALLED) $(AUDIT_INSTALLED)
+	$(BIN)/python -m tools.audit
+
+$(AUDIT_INSTALLED): tools/audit/requirements.txt tools/audit/package.json tools/audit/package-lock.json | $(INSTALLED)
+	@command -v npm >/dev/null || { echo "make: npm is not on the PATH: install Node.js 20 or later" >&2; exit 2; }
+	@echo "Installing the rule packs into $(AUDIT) (once) ..."
+	@rm -rf $(AUDIT)
+	@$(PYTHON) -m venv $(AUDIT)/venv
+	@$(AUDIT)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/audit/requirements.txt
+	@cp tools/audit/package.json tools/audit/package-lock.json $(AUDIT)
+	@npm ci --prefix $(AUDIT) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 clean:
 	rm -rf .venv .build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -22,7 +22,7 @@ from troposphere import Sub
 from templates import policies
 from templates.config import Settings
 from templates.names import Names, Place
-from templates.policies import allow, arn, boundary_arn, bucket_arn
+from templates.policies import Value, allow, arn, boundary_arn, bucket_arn
 
 _PLACES: tuple[Place, ...] = ("primary", "secondary")
 
@@ -32,14 +32,14 @@ def tags(settings: Settings) -> dict[str, str]:
     return {"Service": settings.service, "Environment": settings.environment}
 
 
-def granted(settings: Settings) -> Mapping[str, list[Statement]]:
+def granted(settings: Settings, hosted_zone_id: Value) -> Mapping[str, list[Statement]]:
     """By the name of the policy they go into: a role takes ten, of 6,144 characters each.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     """
     return {
         "network": _network(settings),
-        "api": [*_apis(settings), *_certificates(settings), *_firewalls(settings), *_records()],
+        "api": [*_apis(settings), *_certificates(settings), *_firewalls(settings), *_records(hosted_zone_id)],
         "code": [*_stacks(settings.names), *_functions(settings), *_roles(settings.names)],
         "watch": [*_log_groups(settings), *_alarms(settings), *_topics(settings)],
         "data": [*_databases(settings), *_backups(settings)],
@@ -297,27 +297,29 @@ def _firewalls(settings: Settings) -> list[Statement]:
     ]
 
 
-def _records() -> list[Statement]:
-    """Route 53 is global. The zone may be known to another stack only, and a health check has no name."""
+def _records(hosted_zone_id: Value) -> list[Statement]:
+    """Route 53 is global and its ARNs name no account; a health check and a change have ids of Route 53's."""
     return [
         allow(
             "MakeRecords",
+            _of("route53", "ChangeResourceRecordSets", "GetHostedZone", "ListResourceRecordSets"),
+            Sub("arn:${AWS::Partition}:route53:::hostedzone/${Zone}", Zone=hosted_zone_id),
+        ),
+        allow(
+            "MakeHealthChecks",
             _of(
                 "route53",
-                "ChangeResourceRecordSets",
                 "ChangeTagsForResource",
                 "CreateHealthCheck",
                 "DeleteHealthCheck",
-                "GetChange",
                 "GetHealthCheck",
-                "GetHostedZone",
-                "ListHealthChecks",
-                "ListResourceRecordSets",
                 "ListTagsForResource",
                 "UpdateHealthCheck",
             ),
-            "*",
-        )
+            Sub("arn:${AWS::Partition}:route53:::healthcheck/*"),
+        ),
+        allow("AwaitRecords", _of("route53", "GetChange"), Sub("arn:${AWS::Partition}:route53:::change/*")),
+        allow("FindHealthChecks", _of("route53", "ListHealthChecks"), "*"),
     ]
 
 
@@ -638,6 +640,8 @@ def _databases(settings: Settings) -> list[Statement]:
                 for name in _ours(names)
             ),
             arn("rds", f"global-cluster:{names.shared('ledger')}", region=""),
+            # Whoever makes a cluster has to be allowed to use its option group: there is only AWS's own.
+            arn("rds", "og:default*", region="*"),
             condition=regions,
         ),
         policies.read_secrets(names.secret("master"), region="*"),

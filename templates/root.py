@@ -39,7 +39,8 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     primary_first = [regions.primary, regions.secondary]
 
     function = add_rollout(template, settings)
-    roles = add_roles(template, settings, function.Role)
+    hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
+    roles = add_roles(template, settings, function.Role, hosted_zone_id)
     boundary = add_boundary(template, settings)
     ready = template.add_resource(_roles_ready(settings, function, roles))
     ready.DependsOn = [boundary]
@@ -87,7 +88,6 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     filled: AWSObject = databases
     if settings.test_environment:
         filled = _add_emptied_buckets(template, settings, function, databases, trail)
-    hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
     add_stack_set(
         template,
         settings,

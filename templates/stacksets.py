@@ -32,7 +32,9 @@ class StackSetPlan:
     parameters: Mapping[str, Value]
 
 
-def add_roles(template: Template, settings: Settings, rollout_role_arn: AWSHelperFn) -> Roles:
+def add_roles(
+    template: Template, settings: Settings, rollout_role_arn: AWSHelperFn, hosted_zone_id: Value
+) -> Roles:
     """Our own, because the ones AWS suggests have fixed names and may do everything.
 
     The rollout function may assume them, to find out once whether StackSets could yet; trust cannot be
@@ -78,7 +80,7 @@ def add_roles(template: Template, settings: Settings, rollout_role_arn: AWSHelpe
             ),
             ManagedPolicyArns=[
                 _execution_policy(template, names, group, statements).ref()
-                for group, statements in granted(settings).items()
+                for group, statements in granted(settings, hosted_zone_id).items()
             ],
             Policies=[
                 iam.Policy(PolicyName="trial", PolicyDocument=policies.document(_refuse_all_to(trial)))

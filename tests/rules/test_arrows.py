@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_OURS = {"templates", "generator", "payments", "failover", "adapters", "handlers", "rollout", "ops", "lab"}
+_OURS = {
+    "templates",
+    "generator",
+    "payments",
+    "failover",
+    "adapters",
+    "handlers",
+    "rollout",
+    "ops",
+    "lab",
+    "tools",
+}
 # Names and settings are everybody's who runs outside of Lambda.
 _SETTINGS = {"templates.config", "templates.names"}
 # What each package may import of ours, besides itself.
@@ -21,6 +32,7 @@ _ARROWS = {
     "src/handlers": {"adapters", "payments", "failover"},
     "src/rollout": {"adapters", "failover"},
     "ops": {"adapters", "payments", "failover", *_SETTINGS},
+    "tools": {"generator", "templates"},
     "lab": {"adapters", "payments", "failover", "generator", "templates", "ops"},
 }
 _DOMAIN = ("src/payments", "src/failover")

@@ -19,6 +19,7 @@ def fresh(tmp_path: Path) -> Path:
     """As after `git clone`: nothing is installed."""
     for name in ("Makefile", "requirements.txt", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
     return tmp_path
 
 

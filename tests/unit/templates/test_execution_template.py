@@ -143,8 +143,9 @@ def test_nothing_is_granted_that_cloudformation_does_not_call() -> None:
 
 # Global, or about names of ours that hold no region.
 _ANYWHERE = {
-    *("MakeStacks", "ReadTemplates", "MakeRecords", "FindRoles", "GrantWithinBoundary", "MakeRoles"),
+    *("MakeStacks", "ReadTemplates", "FindRoles", "GrantWithinBoundary", "MakeRoles"),
     *("MakeServiceLinkedRoles", "ReadSecrets", "FindBuckets"),
+    *("MakeRecords", "MakeHealthChecks", "AwaitRecords", "FindHealthChecks"),
 }
 
 
@@ -158,6 +159,33 @@ def test_it_acts_in_the_two_data_regions_only(name: str) -> None:
         != [chosen.settings.regions.primary, chosen.settings.regions.secondary]
     }
     assert elsewhere == _ANYWHERE
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_writes_records_into_our_zone_only(name: str) -> None:
+    """Whoever may change any zone of the account can take over every host name in it."""
+    chosen = variant(name)
+    zone = chosen.settings.dns.hosted_zone_id or {
+        "Fn::ImportValue": f"{chosen.settings.service}-{chosen.settings.environment}-Zone-HostedZoneId"
+    }
+    written = [
+        statement["Resource"]
+        for action, statement in _granted(chosen.templates["root"])
+        if action in ("route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets")
+    ]
+    ours = [{"Fn::Sub": ["arn:${AWS::Partition}:route53:::hostedzone/${Zone}", {"Zone": zone}]}]
+    assert written == [ours, ours]
+
+
+def test_it_may_use_the_option_group_that_a_cluster_has() -> None:
+    """RDS asks for leave to use every group a cluster or an instance is made with, AWS's own too."""
+    made = [
+        resource["Fn::Sub"][0] if isinstance(resource["Fn::Sub"], list) else resource["Fn::Sub"]
+        for action, statement in _granted(variant("default").templates["root"])
+        if action == "rds:CreateDBCluster"
+        for resource in statement["Resource"]
+    ]
+    assert "arn:${AWS::Partition}:rds:*:${AWS::AccountId}:og:default*" in made
 
 
 # Without a name before they exist, and not to be undone, taken over or opened if they are somebody else's.
