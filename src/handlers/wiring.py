@@ -12,7 +12,7 @@ from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.secrets import Secrets
 from adapters.sessions import DynamoSessions
-from payments.clock import Clock, SystemClock
+from failover.clock import Clock, SystemClock
 from payments.lease import Leases
 from payments.ports import Directory, Journal, Ledger, Sessions
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from failover.clock import Clock
 from failover.control import Phase
-from payments.clock import Clock
 from payments.currencies import CURRENCIES
 from payments.errors import (
     AccountClosed,

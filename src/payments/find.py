@@ -1,6 +1,6 @@
 """Reading a payment: what the journal decided, and whether the ledger has it yet."""
 
-from payments.clock import Clock
+from failover.clock import Clock
 from payments.errors import LedgerUnavailable, NotFound, Unavailable
 from payments.idempotency import is_payment_id
 from payments.journal import JournalEntry

@@ -10,8 +10,8 @@ region posts it under its own epoch; and the ledger's fence refuses the late pos
 from dataclasses import dataclass
 from typing import Final
 
+from failover.clock import Clock, Instant
 from failover.control import ControlRecord, Phase
-from payments.clock import Clock, Instant
 from payments.errors import NotActive, Unavailable
 from payments.ports import Control
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from payments.clock import Clock
+from failover.clock import Clock
 from payments.errors import Unauthenticated
 from payments.model import Merchant, Session, Standing
 from payments.parse import TOKEN

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from payments.clock import Clock, Instant
+from failover.clock import Clock, Instant
 from payments.errors import LedgerUnavailable, NotStandby, Unavailable
 from payments.journal import shards
 from payments.listing import batches, listed

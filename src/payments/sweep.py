@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from failover.clock import Clock, Instant
 from failover.control import Phase
-from payments.clock import Clock, Instant
 from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
 from payments.journal import JournalEntry, shards
 from payments.lease import Lease, Leases

@@ -16,11 +16,11 @@ from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.schema import Roles, migrate
 from adapters.sessions import DynamoSessions
+from failover.clock import SystemClock
 from failover.control import first_record
 from handlers.routes import respond
 from handlers.wiring import Service
 from lab.postgres import Server
-from payments.clock import SystemClock
 from payments.lease import Leases
 from payments.model import Account, Merchant, Standing
 from payments.sessions import secret_hash

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from failover.clock import Instant
 from failover.control import ControlRecord, Phase
-from payments.clock import Instant
 from payments.errors import LedgerUnavailable, Unavailable
 from payments.idempotency import fingerprint, payment_id
 from payments.journal import JournalEntry, new_entry

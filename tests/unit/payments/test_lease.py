@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover.clock import Instant
 from failover.control import Phase
-from payments.clock import Instant
 from payments.errors import NotActive, Unavailable
 from payments.lease import FENCING_PATIENCE_SECONDS, LEASE_SECONDS, granted
 from tests.unit.payments.fakes import HERE, THERE, World, record

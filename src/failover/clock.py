@@ -1,4 +1,4 @@
-"""Time as an argument: the three things the domain does with it."""
+"""Time as an argument: what both domains do with it."""
 
 import time
 from dataclasses import dataclass
