@@ -8,7 +8,7 @@ Entries stay on the work list until the standby has them: without a standby ther
 So each pass looks at the newest first, and a walk over everything else goes on where it ended, run after run.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -16,20 +16,18 @@ from typing import Any, Final
 from failover.clock import Clock, Instant
 from failover.control import Phase
 from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
-from payments.journal import JournalEntry, shards
+from payments.journal import shards
 from payments.lease import Lease, Leases
 from payments.listing import batches, listed
 from payments.mistakes import Mistakes
-from payments.model import Payment
 from payments.ports import Ledger, Progress, WorkList
+from payments.posting import NOT_NOW, Posting
 
 BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
 FRESH: Final = timedelta(minutes=15)
 OVERLAP: Final = timedelta(minutes=1)  # for entries that reached the journal or its index late
 PAUSE_SECONDS: Final = 5.0
 MOST_COUNTED: Final = 1000  # open entries of one shard; what is beyond is not counted
-
-_NOT_NOW: Final = (LedgerUnavailable, NotActive, NotSteady, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,9 @@ class _Run:
         self._since = self._clock.now().time() - FRESH
         self._walked = False  # once round in this run is enough
         self._key = f"sweep#{sweeper.region}"
-        self._broken: set[str] = set()  # told once in a run, and left to the next
+        self._posting = Posting(
+            sweeper.work, sweeper.ledger, lambda: self._steady().epoch, self.swept.mistakes
+        )
 
     def over(self, seconds: float = 0.0) -> bool:
         return self._clock.now().later(seconds).reached(self._until)
@@ -120,6 +120,8 @@ class _Run:
                 self.swept.mistakes.add(reason.mistake)
         except Unavailable:
             self.swept.stopped = "unavailable"
+        finally:
+            self.swept.posted = self._posting.posted
         return True
 
     def _pass(self) -> None:
@@ -139,7 +141,7 @@ class _Run:
         ids = listed(self._sweeper.work, shards(first), BATCH, mistakes, since=self._since)
         before = mistakes.general
         for batch in batches(ids, BATCH):
-            self._work_off(batch)
+            self._posting.work_off(batch)
             if self._clock.now().reached(until):
                 return False
         return mistakes.general == before
@@ -178,67 +180,13 @@ class _Run:
         after: str | None = None
         try:
             page = self._sweeper.work.page(place.shard, place.after, BATCH)
-            self._work_off(page.ids)
+            self._posting.work_off(page.ids)
             after = page.after
-        except _NOT_NOW:
+        except NOT_NOW:
             raise
         except Exception as mistake:  # noqa: BLE001 - the other shards are worked on all the same
             self.swept.mistakes.add(mistake)
         self._walked = place.advance(after)
-
-    def _work_off(self, ids: Collection[str]) -> None:
-        wanted = [payment_id for payment_id in ids if payment_id not in self._broken]
-        if not wanted:
-            return
-        try:
-            if missing := set(wanted) - self._sweeper.ledger.posted(wanted):
-                self._post(self._payments(missing))
-        except _NOT_NOW:
-            raise
-        except Exception as mistake:  # noqa: BLE001 - the next batch is worked off all the same
-            self.swept.mistakes.add(mistake)
-
-    def _payments(self, ids: Collection[str]) -> list[Payment]:
-        """Of the entries that are still open: the list lags behind."""
-        found = self._sweeper.work.read(ids)
-        known = {entry.payment_id for entry in found.entries}
-        for unreadable in found.unreadable:
-            known.add(unreadable.payment_id)
-            self._tell(unreadable.mistake, unreadable.payment_id)
-        for payment_id in sorted(set(ids) - known):
-            self._tell(LookupError("on the work list, yet not in the journal"), payment_id)
-        return [
-            payment
-            for entry in found.entries
-            if entry.open is not None and (payment := self._payment(entry)) is not None
-        ]
-
-    def _payment(self, entry: JournalEntry) -> Payment | None:
-        try:
-            return entry.payment
-        except ValueError as mistake:
-            self._tell(mistake, entry.payment_id)
-            return None
-
-    def _post(self, payments: Sequence[Payment]) -> None:
-        """As a batch, or by halves where one of them is a mistake: it holds up none of the others."""
-        if not payments:
-            return
-        try:
-            self.swept.posted += self._sweeper.ledger.post_all(payments, self._steady().epoch)
-        except _NOT_NOW:
-            raise
-        except Exception as mistake:  # noqa: BLE001 - told of the payment it belongs to
-            if len(payments) == 1:
-                self._tell(mistake, payments[0].payment_id)
-                return
-            middle = len(payments) // 2
-            self._post(payments[:middle])
-            self._post(payments[middle:])
-
-    def _tell(self, mistake: Exception, payment_id: str) -> None:
-        self._broken.add(payment_id)
-        self.swept.mistakes.add(mistake, payment_id)
 
     def _steady(self) -> Lease:
         """The lease that holds now. Until a takeover is finished, recovery posts, after raising the fence."""
