@@ -1,0 +1,181 @@
+"""The domain's ports, asked from one region of the exploration: every method is one call of the process."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from failover.control import ControlRecord, Phase
+from failover.writer import Member
+from payments.clock import Instant
+from payments.idempotency import payment_id
+from payments.journal import JournalEntry, shard
+from payments.lease import FENCING_PATIENCE_SECONDS, Lease, Leases
+from payments.model import Account, Merchant, Payment, Session, Standing
+from payments.ports import Backlog, Entries, Ids, Parties
+from tests.model.replay import Ask, Late
+from tests.model.world import KEYS, REGIONS
+
+MERCHANT: Final = "shop"
+TOKEN: Final = "ses_token"
+_FOR_EVER: Final = datetime(2100, 1, 1, tzinfo=UTC)
+_PARTIES: Final = Parties(
+    Merchant(MERCHANT, MERCHANT, Standing.OPEN, ""),
+    {name: Account(name, "USD", Standing.OPEN) for name in ("alice", "bob")},
+)
+
+_SHARDS: Final = {shard(payment_id(MERCHANT, key)) for key in KEYS}
+
+
+class NothingToRefuse:
+    """Sessions and directory: the same in every state, and what fails in them stores nothing."""
+
+    def put(self, session: Session) -> None:
+        raise NotImplementedError
+
+    def find(self, token_hash: str) -> Session:
+        return Session(token_hash, MERCHANT, _FOR_EVER)
+
+    def merchant(self, _merchant_id: str) -> Merchant | None:
+        return _PARTIES.merchant
+
+    def parties(self, _merchant_id: str, _account_ids: Collection[str]) -> Parties:
+        return _PARTIES
+
+
+@dataclass(frozen=True, slots=True)
+class AskedClock:
+    ask: Ask
+
+    def now(self) -> Instant:
+        now: Instant = self.ask("clock.now")
+        return now
+
+    def sleep(self, seconds: float) -> None:
+        self.ask("clock.awake", *self.ask("clock.sleep", seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class AskedControl:
+    ask: Ask
+
+    def read(self) -> ControlRecord:
+        """The answer may be on its way for longer than a lease."""
+        answer = self.ask("control.read")
+        if isinstance(answer, Late):
+            self.ask("clock.awake", answer.until, None)
+            answer = answer.answer
+        record: ControlRecord = answer
+        return record
+
+    def fence(self, expected: int) -> bool:
+        return bool(self.ask("control.fence", expected))
+
+    def advance(self, epoch: int, phase: Phase) -> bool:
+        return bool(self.ask("control.advance", epoch, phase))
+
+
+@dataclass(frozen=True, slots=True)
+class AskedJournal:
+    """The journal and its work list."""
+
+    ask: Ask
+
+    def put(self, entry: JournalEntry) -> JournalEntry:
+        held: JournalEntry = self.ask("journal.put", entry)
+        return held
+
+    def find(self, payment_id: str) -> JournalEntry | None:
+        held: JournalEntry | None = self.ask("journal.find", payment_id)
+        return held
+
+    def page(self, shard: str, after: str | None, limit: int, *, since: datetime | None = None) -> Ids:
+        if shard not in _SHARDS:
+            return Ids((), None)  # always, here
+        ids: Ids = self.ask("journal.page", shard, after, limit, since)
+        return ids
+
+    def backlog(self, _shard: str, _limit: int) -> Backlog:
+        return Backlog(0, None)  # only reported
+
+    def read(self, ids: Collection[str]) -> Entries:
+        entries: Entries = self.ask("journal.read", tuple(sorted(ids)))
+        return entries
+
+    def settle(self, payment_id: str) -> None:
+        self.ask("journal.settle", payment_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLedger:
+    """The ledger in this region's own cluster."""
+
+    ask: Ask
+
+    def post(self, payment: Payment, epoch: int) -> None:
+        self.ask("ledger.post_all", (payment,), epoch)
+
+    def post_all(self, payments: Collection[Payment], epoch: int) -> int:
+        return int(self.ask("ledger.post_all", tuple(payments), epoch))
+
+    def find(self, payment_id: str) -> Payment | None:
+        payment: Payment | None = self.ask("ledger.find", payment_id)
+        return payment
+
+    def posted(self, ids: Collection[str]) -> frozenset[str]:
+        there: frozenset[str] = self.ask("ledger.posted", tuple(sorted(ids)))
+        return there
+
+    def raise_fence(self, epoch: int) -> None:
+        self.ask("ledger.raise_fence", epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedReplica:
+    """The copy of the ledger in this region, where readers are served."""
+
+    ask: Ask
+
+    def has(self, ids: Collection[str], epoch: int) -> frozenset[str]:
+        there: frozenset[str] = self.ask("replica.has", tuple(sorted(ids)), epoch)
+        return there
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCluster:
+    ask: Ask
+
+    def members(self) -> Collection[Member]:
+        members: Collection[Member] = self.ask("cluster.members")
+        return members
+
+    def promote(self, *, lossy: bool) -> None:
+        self.ask("cluster.promote", lossy)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedProgress:
+    """Bookmarks. Where a walk stands is not worth exploring: one that is lost costs a walk, nothing else."""
+
+    ask: Ask
+
+    def read(self, _key: str) -> Mapping[str, Any] | None:
+        return None
+
+    def write(self, _key: str, _value: Mapping[str, Any], _expected: Mapping[str, Any] | None) -> bool:
+        return True
+
+
+class ToldLeases(Leases):
+    """The real leases, which also tell when a handler starts, and under which epoch."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(AskedControl(ask), REGIONS[ask.region], AskedClock(ask))
+        self._ask = ask
+        self.epoch = 0
+
+    def hold(self, *, patience: float = FENCING_PATIENCE_SECONDS) -> Lease:
+        lease = super().hold(patience=patience)
+        self.epoch = lease.epoch
+        self._ask("handler.starts", lease.epoch)
+        return lease

@@ -1,0 +1,161 @@
+"""Where explorations start, and who takes part."""
+
+from functools import partial
+from typing import Final
+
+from tests.model.explore import Alone, Ending, Process, Scenario, attached, replicated
+from tests.model.ports import ToldLeases
+from tests.model.processes import Environment, Find, payer, plan, reader, settler, sweeper
+from tests.model.replay import Processes
+from tests.model.services import Services, first_record
+from tests.model.world import RECORDS, REGIONS, World, record
+
+EAST: Final = 0
+WEST: Final = 1
+_REGIONS: Final = (EAST, WEST)
+_PLANS: Final = tuple(plan(region, lossy=False) for region in _REGIONS)
+_LOSSY_PLANS: Final = tuple(plan(region, lossy=True) for region in _REGIONS)
+_SWEEPERS: Final = tuple(sweeper(region, seconds=1) for region in _REGIONS)
+_SETTLERS: Final = tuple(settler(region) for region in _REGIONS)
+
+
+def quiet(faults: int = 0) -> World:
+    """`us-east-1` is active, its database the writer, and nothing was ever paid."""
+    return World(
+        control=RECORDS.number(first_record(EAST)),
+        journal=(),
+        databases=((), ()),
+        writer=EAST,
+        attached=True,
+        faults=faults,
+    )
+
+
+def nothing_fails(alone: Alone, world: World) -> World:
+    """The active region finishes its own plan; schedules do the rest."""
+    world = attached(world)
+    active = REGIONS.index(record(world).active)
+    for script in (_PLANS[active], _SWEEPERS[active], _SETTLERS[1 - active]):
+        world = replicated(alone.run(script, world))
+    return world
+
+
+def is_lost(region: int, alone: Alone, world: World) -> World | None:
+    """The other region takes over with what it has. Nothing is promised while it has no database."""
+    survivor = 1 - region
+    if world.writer != survivor and not world.attached:
+        return None
+    world = alone.run(_LOSSY_PLANS[survivor], world)
+    world = replicated(attached(alone.run(_SWEEPERS[survivor], world)))  # a region that returns starts anew
+    return alone.run(_SETTLERS[region], world)
+
+
+ENDINGS: Final[tuple[tuple[str, Ending], ...]] = (
+    ("nothing fails any more", nothing_fails),
+    *((f"{REGIONS[region]} is lost and nothing else", partial(is_lost, region)) for region in _REGIONS),
+)
+
+
+_ALONE: Final = Alone(Services(), Processes())
+_PAYS: Final = payer(EAST, 0, attempts=1)
+_TAKES_OVER: Final = plan(WEST, lossy=True)
+
+
+def posted_only_here() -> World:
+    """A payment was acknowledged as posted, and nothing is replicated yet."""
+    return _ALONE.run(_PAYS, quiet())
+
+
+def taken_over() -> World:
+    """And then its region was lost: `us-east-2` is about to post it again, `us-east-1` lives on by itself."""
+    return _ALONE.run(_TAKES_OVER, posted_only_here(), before="journal.page")
+
+
+def takeover(faults: int) -> Scenario:
+    """A payment, sent to both regions, meets a takeover that may lose what was not replicated."""
+    return Scenario(
+        "a takeover that may lose commits",
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0)),
+            Process("client west", payer(WEST, 0)),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def two_bodies(faults: int) -> Scenario:
+    """Two payments under one key, in a planned switchover."""
+    return Scenario(
+        "one key, two bodies, a switchover",
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0)),
+            Process("client west", payer(WEST, 0, body=1)),
+            Process("plan west", plan(WEST, lossy=False), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def racing_plans(faults: int) -> Scenario:
+    """Two plans at once while a payment is under way."""
+    return Scenario(
+        "two plans at once",
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0, attempts=1)),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+            Process("plan east", plan(EAST, lossy=False), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def late_writers(faults: int) -> Scenario:
+    """What still runs in a region that was left behind, while the other one recovers what it lost."""
+    return Scenario(
+        "an old writer lives on",
+        taken_over()._replace(now=0, faults=faults),
+        (
+            Process("client east", payer(EAST, 1, attempts=1)),
+            Process("settler east", settler(EAST), again=True),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+            Process("sweeper west", sweeper(WEST), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def settling(faults: int) -> Scenario:
+    """A posted payment is replicated, settled and stripped, while its region may be lost at any moment."""
+    return Scenario(
+        "settling while a region is lost",
+        posted_only_here()._replace(faults=faults),
+        (
+            Process("client west", payer(WEST, 0, body=1, attempts=1)),
+            Process("settler west", settler(WEST), again=True),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+        strips=True,
+    )
+
+
+def reading(faults: int, find: Find = Environment.find, leases: type[ToldLeases] = ToldLeases) -> Scenario:
+    """A payment is read in the region that was active before a takeover."""
+    return Scenario(
+        "reading through a takeover",
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0, attempts=1)),
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("reader east", reader(EAST, 0, attempts=2, find=find, leases=leases)),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+ALL: Final = (takeover, two_bodies, racing_plans, reading, late_writers, settling)
