@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from failover.clock import Instant
 from failover.control import ControlRecord, Phase
 from failover.writer import Member
-from payments.clock import Instant
 from payments.idempotency import payment_id
 from payments.journal import JournalEntry, shard
 from payments.lease import FENCING_PATIENCE_SECONDS, Lease, Leases

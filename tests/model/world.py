@@ -8,8 +8,8 @@ from collections.abc import Hashable
 from functools import cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from failover.clock import Instant
 from failover.control import ControlRecord
-from payments.clock import Instant
 from payments.journal import JournalEntry
 from payments.lease import LEASE_SECONDS
 from payments.model import Payment, entries
