@@ -184,7 +184,7 @@ def test_batches_that_share_payments_do_not_stand_in_each_others_way(
     server: Server, manager: FakeSecretsManager
 ) -> None:
     """In any order, as from an index: who inserts in another order than the other deadlocks."""
-    shared = [payment() for _ in range(200)]
+    shared = [payment() for _ in range(4000)]
     ledgers = [ledger_at(database(server), manager) for _ in range(4)]
     orders = [random.Random(seed).sample(shared, len(shared)) for seed in range(4)]  # noqa: S311 - no secret
     with ThreadPoolExecutor(4) as pool:
