@@ -12,7 +12,7 @@ from typing import Final
 
 from failover.clock import Clock, Instant
 from failover.control import ControlRecord, Phase
-from payments.errors import NotActive, Unavailable
+from payments.errors import NotActive, NotSteady, Unavailable
 from payments.ports import Control
 
 LEASE_SECONDS: Final = 3.0
@@ -71,3 +71,14 @@ class Leases:
             else:
                 self._clock.sleep(_FENCING_POLL_SECONDS)
         raise Unavailable("the control record is read too slowly to hold a lease")
+
+
+def hold_steady(leases: Leases) -> Lease:
+    """As work behind the API holds one: without waiting, and only once a takeover is finished.
+
+    Until then recovery posts, after raising the fence. Raises NotSteady.
+    """
+    lease = leases.hold(patience=0)
+    if lease.phase is not Phase.STEADY:
+        raise NotSteady(lease.phase.value)
+    return lease

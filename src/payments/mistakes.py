@@ -1,9 +1,14 @@
 """Errors that somebody has to repair, met while working on many payments: one of them holds up no other."""
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from payments.errors import Unavailable
+
 _MOST_KEPT: Final = 20
+
+Each = Callable[[Callable[[str], Exception | None], Iterable[str]], Iterable[Exception | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,37 @@ class Mistakes:
         self.general += not payment_id
         if len(self.first) < _MOST_KEPT:
             self.first.append(Mistake(error, payment_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """For how many it was done, and what was missing where an answer was."""
+
+    done: int
+    unknown: Unavailable | None
+
+    def raise_unknown(self) -> None:
+        if self.unknown is not None:
+            raise self.unknown
+
+
+def attempt(act: Callable[[str], None], ids: Collection[str], each: Each, mistakes: Mistakes) -> Attempts:
+    """Does it for all, by `each`: `map`, or one that does several at a time."""
+
+    def tried(payment_id: str) -> Exception | None:
+        try:
+            act(payment_id)
+        except Exception as error:  # noqa: BLE001 - sorted out below
+            return error
+        return None
+
+    done = 0
+    unknown: Unavailable | None = None
+    for payment_id, error in zip(ids, each(tried, ids), strict=True):
+        if error is None:
+            done += 1
+        elif isinstance(error, Unavailable):
+            unknown = error
+        else:
+            mistakes.add(error, payment_id)
+    return Attempts(done, unknown)

@@ -5,7 +5,6 @@ lost with the writer, and the open entry is what it is posted again from. What w
 whatever ledger survives, so it does not matter how late an entry is then settled, or how often.
 """
 
-from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,13 +12,11 @@ from failover.clock import Clock, Instant
 from payments.errors import LedgerUnavailable, NotStandby, Unavailable
 from payments.journal import shards
 from payments.listing import batches, listed
-from payments.mistakes import Mistakes
+from payments.mistakes import Each, Mistakes, attempt
 from payments.ports import Replica, WorkList
 from payments.standby import Standby
 
 BATCH: Final = 500  # for each of them RDS is asked who the writer is, and it does not like to be asked often
-
-Each = Callable[[Callable[[str], Exception | None], Iterable[str]], Iterable[Exception | None]]
 
 
 @dataclass(slots=True)
@@ -31,7 +28,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settler:
-    """`each` is `map`, or does several at a time."""
+    """`each` as `payments.mistakes.attempt` takes it."""
 
     standby: Standby
     work: WorkList
@@ -64,27 +61,9 @@ class Settler:
             safe = self.replica.has(batch, epoch)
             if safe:
                 self.standby.still(epoch)
-                self._settle(sorted(safe), done)
+                tried = attempt(self.work.settle, sorted(safe), self.each, done.mistakes)
+                done.settled += tried.done
+                tried.raise_unknown()
             if self.clock.now().reached(until):
                 done.stopped = "time"
                 return
-
-    def _settle(self, ids: Collection[str], done: Settled) -> None:
-        """One that fails by a mistake holds up none of the others; a missing answer ends the run."""
-        unknown: Unavailable | None = None
-        for payment_id, error in zip(ids, self.each(self._attempt, ids), strict=True):
-            if error is None:
-                done.settled += 1
-            elif isinstance(error, Unavailable):
-                unknown = error
-            else:
-                done.mistakes.add(error, payment_id)
-        if unknown is not None:
-            raise unknown
-
-    def _attempt(self, payment_id: str) -> Exception | None:
-        try:
-            self.work.settle(payment_id)
-        except Exception as error:  # noqa: BLE001 - sorted out by `_settle`
-            return error
-        return None

@@ -14,10 +14,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from failover.clock import Clock, Instant
-from failover.control import Phase
 from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
 from payments.journal import shards
-from payments.lease import Lease, Leases
+from payments.lease import Leases, hold_steady
 from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.ports import Ledger, Progress, WorkList
@@ -98,7 +97,7 @@ class _Run:
         self._walked = False  # once round in this run is enough
         self._key = f"sweep#{sweeper.region}"
         self._posting = Posting(
-            sweeper.work, sweeper.ledger, lambda: self._steady().epoch, self.swept.mistakes
+            sweeper.work, sweeper.ledger, lambda: hold_steady(sweeper.leases).epoch, self.swept.mistakes
         )
 
     def over(self, seconds: float = 0.0) -> bool:
@@ -125,7 +124,7 @@ class _Run:
         return True
 
     def _pass(self) -> None:
-        self._steady()
+        hold_steady(self._sweeper.leases)
         started = self._clock.now()
         fresh_until = self._until if self._walked else _halfway(started, self._until)
         if self._fresh(fresh_until):
@@ -187,13 +186,6 @@ class _Run:
         except Exception as mistake:  # noqa: BLE001 - the other shards are worked on all the same
             self.swept.mistakes.add(mistake)
         self._walked = place.advance(after)
-
-    def _steady(self) -> Lease:
-        """The lease that holds now. Until a takeover is finished, recovery posts, after raising the fence."""
-        lease = self._sweeper.leases.hold(patience=0)
-        if lease.phase is not Phase.STEADY:
-            raise NotSteady(lease.phase.value)
-        return lease
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from payments.model import (
     Standing,
     entries,
 )
-from payments.ports import Backlog, Entries, Ids, Page, Parties, Unreadable
+from payments.ports import Backlog, Booked, Entries, Ids, Page, Parties, Unreadable
 from payments.sessions import secret_hash
 
 HERE, THERE = "us-east-1", "us-east-2"
@@ -131,12 +131,13 @@ class FakeJournal:
             raise Unavailable("journal")
 
     def _listed(self, shard: str, since: datetime | None) -> list[tuple[str, str]]:
-        return sorted(
-            (entry.accepted_at.isoformat(timespec="milliseconds"), payment_id)
+        listed = [
+            (entry.accepted_at, payment_id)
             for payment_id, entry in self.entries.items()
             if (entry.open or self.stale.get(payment_id)) == shard and payment_id not in self.unlisted
             if since is None or entry.accepted_at >= since
-        )
+        ]
+        return sorted((accepted_at.isoformat(), payment_id) for accepted_at, payment_id in listed)
 
     def _readable(self, ids: Collection[str]) -> tuple[tuple[JournalEntry, ...], tuple[Unreadable, ...]]:
         known = [payment_id for payment_id in ids if payment_id in self.entries]
@@ -184,7 +185,7 @@ class FakeProgress:
 @dataclass
 class FakeLedger:
     payments: dict[str, Payment] = field(default_factory=dict)
-    lines: list[Entry] = field(default_factory=list)
+    booked: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
     fence: int = 0
     down: str = ""
     broken: Exception | None = None
@@ -206,7 +207,7 @@ class FakeLedger:
             if payment.payment_id not in self.payments:
                 self.payments[payment.payment_id] = payment
                 self.epochs[payment.payment_id] = epoch
-                self.lines += entries(payment.request)
+                self.booked[payment.payment_id] = entries(payment.request)
         return len(self.payments) - before
 
     def find(self, payment_id: str) -> Payment | None:
@@ -216,6 +217,19 @@ class FakeLedger:
     def posted(self, ids: Collection[str]) -> frozenset[str]:
         self._answers("posted")
         return frozenset(ids) & self.payments.keys()
+
+    @property
+    def lines(self) -> list[Entry]:
+        return [line for lines in self.booked.values() for line in lines]
+
+    def held(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        self._answers("held")
+        return {each: self.payments[each] for each in ids if each in self.payments}
+
+    def rows(self, after: str, limit: int) -> tuple[Booked, ...]:
+        self._answers("rows")
+        ids = sorted(each for each in self.payments if each > after)[:limit]
+        return tuple(Booked(self.payments[each], self.booked[each]) for each in ids)
 
     def _answers(self, call: str) -> None:
         self.before(call)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover.control import Phase
@@ -76,6 +76,7 @@ class Desk:
         return {payment_id for payment_id, entry in self.journal.entries.items() if entry.open is None}
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.sets(st.integers(0, 60)))
 def test_exactly_what_the_copy_has_is_settled(replicated: set[int]) -> None:
     desk = Desk(61)

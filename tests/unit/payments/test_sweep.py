@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failover.control import Phase
@@ -151,6 +151,7 @@ def test_a_fenced_sweeper_posts_nothing() -> None:
     assert not desk.ledger.payments
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.sets(st.integers(0, 249), max_size=8))
 def test_mistakes_hold_up_nothing_else_and_are_named(poison: set[int]) -> None:
     desk = Desk(*[1.0] * 250)
@@ -317,7 +318,8 @@ def test_what_is_open_is_counted_up_to_a_limit_and_the_oldest_is_exact() -> None
     assert Desk().sweep().backlog == replace(swept.backlog, count=0, oldest_age=0.0)
 
 
-@given(st.integers(1, 40), st.lists(st.integers(1, 60), max_size=12), st.booleans())
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 12), st.lists(st.integers(1, 60), max_size=12), st.booleans())
 def test_however_often_a_sweep_ends_half_way_everything_is_posted_exactly_once(
     entries: int, crashes: list[int], answers_lost: bool
 ) -> None:
@@ -355,7 +357,8 @@ def test_however_often_a_sweep_ends_half_way_everything_is_posted_exactly_once(
     desk.check()
 
 
-@given(st.integers(1, 60), st.integers(0, 30))
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 20), st.integers(0, 30))
 def test_two_sweepers_at_once_post_everything_exactly_once(entries: int, between: int) -> None:
     """The other one runs completely in the middle of this one's run."""
     desk = Desk(*[1.0, OLD] * entries)
