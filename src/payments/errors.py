@@ -12,6 +12,7 @@ PaymentsError
   NotActive              this region does not take payments now; nothing was stored
   NotSteady              this region is active, but its takeover is not finished: nothing is posted yet
   NotStandby             this region's database is not a copy of the active region's now; nothing was done
+  LogDiverged            the transaction log contradicts what it is to hold: somebody has to look
   LedgerUnavailable      the ledger cannot be used now; never reaches a client, who gets `accepted` instead
 Unavailable              (failover.errors) an answer is missing; the outcome is unknown
 """
@@ -27,6 +28,7 @@ __all__ = [
     "IdempotencyKeyMissing",
     "IdempotencyKeyReused",
     "LedgerUnavailable",
+    "LogDiverged",
     "Malformed",
     "NotAcceptable",
     "NotActive",
@@ -119,6 +121,10 @@ class NotSteady(PaymentsError):
 
 
 class NotStandby(PaymentsError):
+    pass
+
+
+class LogDiverged(PaymentsError):
     pass
 
 
