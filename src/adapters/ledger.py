@@ -82,6 +82,7 @@ _NOT_NOW: Final = {
     "28": "refused",
     "3F000": "no-schema",  # the standby is released before the writer has run the migrations
     "42P01": "no-schema",
+    "42703": "no-schema",  # the same of a later migration: a column is not there yet
     "08": "unreachable",
     "40": "conflict",
     "53": "overloaded",

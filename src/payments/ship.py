@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from payments.clock import Clock, Instant
+from failover.clock import Clock, Instant
 from payments.errors import LedgerUnavailable, LogDiverged, NotStandby, Unavailable
 from payments.mistakes import Mistakes
 from payments.ports import Progress

@@ -21,7 +21,7 @@ FORMAT: Final = 1
 GENESIS: Final = "0" * 64  # the hash before the first line of all
 MAX_ROWS: Final = 5_000
 MAX_BYTES: Final = 4 * 1024 * 1024  # of lines; a segment is closed by the row that passes it
-_MOST_BYTES: Final = 4 * MAX_BYTES  # nothing that claims to be a segment is read any further
+MOST_BYTES: Final = 4 * MAX_BYTES  # nothing that claims to be a segment is read any further
 _LEVEL: Final = 6
 
 
@@ -173,11 +173,11 @@ def decompressed(data: bytes) -> bytes:
     """Raises ValueError when it is not one whole gzip stream of a segment's size."""
     stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        lines = stream.decompress(data, _MOST_BYTES)
+        lines = stream.decompress(data, MOST_BYTES)
     except zlib.error:
         raise ValueError("it is not gzip") from None
     if stream.unconsumed_tail:
-        raise ValueError(f"it is larger than any segment: more than {_MOST_BYTES} bytes of lines")
+        raise ValueError(f"it is larger than any segment: more than {MOST_BYTES} bytes of lines")
     if not stream.eof:
         raise ValueError("its gzip stream is cut off")
     if stream.unused_data:
@@ -220,6 +220,16 @@ def verified(lines: bytes, after: Link) -> tuple[Link, int]:
     if position != end:
         raise Broken(len(texts), "it is not where the header says that the segment ends")
     return Link(number, last, end), rows
+
+
+def beginning(lines: bytes, number: int) -> Link:
+    """What a segment says it continues, for whoever cannot see the one before. Raises Broken."""
+    try:
+        header = json.loads(lines.partition(b"\n")[0])
+        txid, payment_id = header["header"]["from"]
+        return Link(number - 1, str(header["previous"]), Position(int(txid), str(payment_id)))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise Broken(1, "it is no header line as they are written") from None
 
 
 def _verified_line(line: int, text: bytes, previous: str, kind: str) -> tuple[Mapping[str, Any], str]:
