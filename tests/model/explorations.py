@@ -21,6 +21,7 @@ INTERESTING: Final = (
     "forwards",
     "keys reused",
     "late deliveries",
+    "lists that lag",
     "posted to the old writer",
     "posts behind the fence",
     "promotions that lose commits",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from payments.ports import Ids
 from tests.model.invariants import check, check_end
 from tests.model.replay import Call, Crash, Late, Processes, Raised, Script
 from tests.model.services import Broken, Services, no_answer
@@ -28,11 +29,15 @@ Came = dict[State, "tuple[State, Step] | None"]
 
 
 class Process(NamedTuple):
-    """`again`: when it has ended or crashed it is started anew, as a schedule does."""
+    """`again`: when it has ended or crashed it is started anew, as a schedule does. `frozen`: it began in the
+    world `since`, and has not come further than to that call.
+    """
 
     name: str
     script: Script
     again: bool = False
+    frozen: str = ""
+    since: World | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Scenario:
     start: World
     processes: tuple[Process, ...]
     endings: "tuple[tuple[str, Ending], ...]"
-    leases: int = 2  # that pass
+    leases: int = 2  # that pass, counted from the start
     strips: bool = False
 
 
@@ -106,20 +111,25 @@ class Explorer:
 
     def __init__(self, scenario: Scenario, services: Services) -> None:
         self._scenario = scenario
+        self._end_of_time = scenario.start.now + scenario.leases
         self._services = services
         self._processes = Processes()
+        self._alone = Alone(services, self._processes)
         self._roots = tuple(self._processes.start(process.script) for process in scenario.processes)
         self._worlds: Kept[World] = Kept()
         self._steps_of: dict[tuple[int, int], tuple[Found, ...]] = {}
         self._happenings_in: dict[int, tuple[Found, ...]] = {}
         self._checked: set[int] = set()
-        self._alone = Alone(services, self._processes)
         self._finished: set[World] = set()
 
     def explore(self, *, depth: int, states: int) -> Report:
         """To `depth` steps or so many states, whichever comes first. Raises Counterexample."""
         report = Report(self._scenario.name)
-        start: State = (self._worlds.number(self._scenario.start), *self._roots)
+        begun = (
+            root if process.since is None else self._alone.reach(root, process.since, process.frozen)[0]
+            for process, root in zip(self._scenario.processes, self._roots, strict=True)
+        )
+        start: State = (self._worlds.number(self._scenario.start), *begun)
         came: Came = {start: None}
         layer = [start]
         while layer and report.depth < depth and len(came) < states:
@@ -240,6 +250,8 @@ class Explorer:
                 no_answer(call),
                 "calls delayed",
             )
+        elif call.to == "journal.page" and answer.ids:
+            yield "the list lags behind", world._replace(faults=fewer), Ids((), None), "lists that lag"
         elif call.to == "control.read":
             yield "answered late", after, Late(answer, world.now + 1), "answers late"
 
@@ -260,7 +272,7 @@ class Explorer:
                 after, answer, _ = self._services.apply(world, call)
                 still = tuple(other for other in world.in_flight if other != number)
                 yield Step("a late call", call, answer), after._replace(in_flight=still), "late deliveries"
-        if world.now < scenario.leases:
+        if world.now < self._end_of_time:
             yield Step("time", "one lease passes"), world._replace(now=world.now + 1), ""
         if world.cut_off == NOBODY:
             source, copy = world.databases[world.writer], world.databases[1 - world.writer]
@@ -284,7 +296,7 @@ class Explorer:
 
     def _finish(self, world: World) -> None:
         """Every process has crashed, faults stop, schedules go on: the system must find its end."""
-        world = world._replace(in_flight=(), cut_off=NOBODY, faults=0, now=self._scenario.leases)
+        world = world._replace(in_flight=(), cut_off=NOBODY, faults=0, now=self._end_of_time)
         if world in self._finished:
             return
         for name, ending in self._scenario.endings:
@@ -310,7 +322,10 @@ class Alone:
         """Until its end, or `before` a call."""
         if script not in self._roots:
             self._roots[script] = self._processes.start(script)
-        at = self._roots[script]
+        return self.reach(self._roots[script], world, before)[1]
+
+    def reach(self, at: int, world: World, before: str) -> tuple[int, World]:
+        """Where a process gets to, until its end or `before` a call, and what it does to the world."""
         while (call := self._processes.nodes[at].call) is not None and call.to not in (DONE, before):
             answer: Any = None
             if call.to != PAUSE:
@@ -320,7 +335,7 @@ class Alone:
                     continue
                 world, answer, _ = effect
             at = self._processes.after(at, answer)
-        return world
+        return at, world
 
 
 # What is left to run, by schedules and rule 7, once faults stop; None where nothing is promised.

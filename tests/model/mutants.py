@@ -36,6 +36,17 @@ class SettledWhenPosted(Services):
         return self.ledger_posted(world, world.writer, ids)
 
 
+class OldWriterIsBelieved(Services):
+    """Without rule 3: what a failover left behind passes for a replica, by its readers."""
+
+    def cluster_members(self, world: World, region: int) -> Effect:
+        _, members, _ = super().cluster_members(world._replace(attached=True), region)
+        return world, members, ""
+
+    def replica_has(self, world: World, region: int, ids: Collection[str], _epoch: int) -> Effect:
+        return self.ledger_posted(world, region, ids)
+
+
 class EpochOfTheEntry(Services):
     """Without rule 4: a payment is posted under the epoch it was accepted under, not under its poster's."""
 

@@ -12,9 +12,11 @@ from payments.find import find_payment
 from payments.idempotency import fingerprint, payment_id
 from payments.journal import SHARDS, shards
 from payments.lease import LEASE_SECONDS
+from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.outcome import Outcome
 from payments.parse import payment_request
+from payments.posting import Posting
 from payments.settle import Settler
 from payments.standby import Standby
 from payments.sweep import Sweeper
@@ -230,16 +232,12 @@ def _take_over(ask: Ask, *, lossy: bool, waits: bool, raises_fence: bool) -> Non
         cluster.promote(lossy=lossy)
     if raises_fence:
         ledger.raise_fence(epoch)
-    _post_what_is_missing(AskedJournal(ask), ledger, epoch)
+    _recover(AskedJournal(ask), ledger, epoch)
     control.advance(epoch, Phase.STEADY)
 
 
-def _post_what_is_missing(journal: AskedJournal, ledger: AskedLedger, epoch: int) -> None:
-    for shard in shards():
-        ids = journal.page(shard, None, _PAGE).ids
-        if not ids:
-            continue
-        posted = ledger.posted(ids)
-        missing = [entry.payment for entry in journal.read(ids).entries if entry.payment_id not in posted]
-        if missing:
-            ledger.post_all(missing, epoch)
+def _recover(work: AskedJournal, ledger: AskedLedger, epoch: int) -> None:
+    posting = Posting(work, ledger, lambda: epoch, Mistakes())
+    for batch in batches(listed(work, shards(), _PAGE, posting.mistakes), _PAGE):
+        posting.work_off(batch)
+    _no_mistakes(posting.mistakes)

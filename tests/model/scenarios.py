@@ -66,9 +66,14 @@ def posted_only_here() -> World:
     return _ALONE.run(_PAYS, quiet())
 
 
-def taken_over() -> World:
+def recovering() -> World:
     """And then its region was lost: `us-east-2` is about to post it again, `us-east-1` lives on by itself."""
     return _ALONE.run(_TAKES_OVER, posted_only_here(), before="journal.page")
+
+
+def taken_over() -> World:
+    """And has posted it again."""
+    return _ALONE.run(_TAKES_OVER, posted_only_here())
 
 
 def takeover(faults: int) -> Scenario:
@@ -113,16 +118,45 @@ def racing_plans(faults: int) -> Scenario:
     )
 
 
-def late_writers(faults: int) -> Scenario:
-    """What still runs in a region that was left behind, while the other one recovers what it lost."""
+def recovery(faults: int) -> Scenario:
+    """A region is about to post what the lost one posted, and its clients go on."""
     return Scenario(
-        "an old writer lives on",
-        taken_over()._replace(now=0, faults=faults),
+        "recovering what was lost",
+        recovering()._replace(faults=faults),
         (
             Process("client east", payer(EAST, 1, attempts=1)),
-            Process("settler east", settler(EAST), again=True),
+            Process("client west", payer(WEST, 0, attempts=1)),
             Process("plan west", plan(WEST, lossy=True), again=True),
             Process("sweeper west", sweeper(WEST), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def late_writers(faults: int) -> Scenario:
+    """A handler freezes, its region is left behind with the old writer, and then it goes on."""
+    return Scenario(
+        "an old writer lives on",
+        taken_over()._replace(faults=faults),
+        (
+            Process("late client east", payer(EAST, 1, attempts=1), frozen="journal.put", since=quiet()),
+            Process("settler east", settler(EAST), again=True),
+            Process("sweeper west", sweeper(WEST), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def failback(faults: int) -> Scenario:
+    """The first region is to be active again, once its database is a copy of the other one's."""
+    return Scenario(
+        "back to the first region",
+        taken_over()._replace(faults=faults),
+        (
+            Process("late client east", payer(EAST, 0, attempts=2), frozen="journal.put", since=quiet()),
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("settler east", settler(EAST), again=True),
+            Process("plan east", plan(EAST, lossy=False), again=True),
         ),
         ENDINGS,
     )
@@ -158,4 +192,4 @@ def reading(faults: int, find: Find = Environment.find, leases: type[ToldLeases]
     )
 
 
-ALL: Final = (takeover, two_bodies, racing_plans, reading, late_writers, settling)
+ALL: Final = (takeover, two_bodies, racing_plans, reading, recovery, late_writers, failback, settling)

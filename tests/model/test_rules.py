@@ -6,7 +6,7 @@ import pytest
 
 from tests.model import mutants
 from tests.model.explore import Counterexample, Explorer, Scenario
-from tests.model.scenarios import racing_plans, reading, settling, takeover, two_bodies
+from tests.model.scenarios import late_writers, racing_plans, reading, settling, takeover, two_bodies
 from tests.model.services import Services
 
 _DEPTH = 14
@@ -39,6 +39,9 @@ def read_without_lease(faults: int) -> Scenario:
             mutants.SettledEntriesAreDeleted, settling, 0, "two outcomes", id="2 entries are deleted"
         ),
         pytest.param(mutants.SettledWhenPosted, settling, 0, "is lost", id="3 settled when posted"),
+        pytest.param(
+            mutants.OldWriterIsBelieved, late_writers, 0, "not posted", id="3 the old writer is believed"
+        ),
         pytest.param(mutants.EpochOfTheEntry, takeover, 1, "phase recovering", id="4 the entry's epoch"),
         pytest.param(mutants.NoFence, racing_plans, 0, "older than its fence", id="4 no fence"),
         pytest.param(mutants.RetriesAreRefused, takeover, 1, "was refused", id="8 retries are refused"),
