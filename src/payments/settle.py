@@ -52,6 +52,9 @@ class Settler:
                 done.mistakes.add(reason.mistake)
         except Unavailable:
             done.stopped = "unavailable"
+        except Exception as mistake:  # noqa: BLE001 - reported with what was done before it
+            done.stopped = "mistake"
+            done.mistakes.add(mistake)
         return done
 
     def _run(self, until: Instant, done: Settled) -> None:

@@ -64,14 +64,17 @@ class Sweeper:
         while run.goes_on() and not run.over(PAUSE_SECONDS):
             self.clock.sleep(PAUSE_SECONDS)
         if run.swept.stopped != _NOT_ACTIVE:
-            run.swept.backlog = self.backlog()
+            run.swept.backlog = self._backlog(run.swept.mistakes)
         return run.swept
 
-    def backlog(self) -> Backlog | None:
+    def _backlog(self, mistakes: Mistakes) -> Backlog | None:
         """None while it cannot be found out."""
         try:
             found = [self.work.backlog(shard, MOST_COUNTED) for shard in shards()]
         except Unavailable:
+            return None
+        except Exception as mistake:  # noqa: BLE001 - what was posted is reported all the same
+            mistakes.add(mistake)
             return None
         oldest = min((one.oldest for one in found if one.oldest is not None), default=None)
         age = (self.clock.now().time() - oldest).total_seconds() if oldest is not None else 0.0
@@ -119,6 +122,10 @@ class _Run:
                 self.swept.mistakes.add(reason.mistake)
         except Unavailable:
             self.swept.stopped = "unavailable"
+        except Exception as mistake:  # noqa: BLE001 - reported with what was done before it
+            self.swept.stopped = "mistake"
+            self.swept.mistakes.add(mistake)
+            return False
         finally:
             self.swept.posted = self._posting.posted
         return True

@@ -34,6 +34,9 @@ def test_a_missing_setting_is_loud(missing: str, monkeypatch: pytest.MonkeyPatch
     ("handler", "absent"),
     [
         ("handlers.api", {"boto3", "psycopg", "yoyo", "rollout"}),
+        ("handlers.sweep", {"boto3", "psycopg", "yoyo", "rollout"}),
+        ("handlers.settle", {"boto3", "psycopg", "yoyo", "rollout"}),
+        ("handlers.audit", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.rotate", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.migrate", {"boto3", "psycopg", "yoyo", "rollout", "aws_lambda_powertools"}),
         ("rollout.handler", {"payments", "handlers", "psycopg", "yoyo", "aws_lambda_powertools"}),

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from payments.health import healthy
 from payments.lease import LEASE_SECONDS
 from payments.model import Standing, Status
 from payments.outcome import Outcome
+from payments.sessions import secret_hash
 from tests.unit.payments.fakes import BODY, HERE, OTHER_TOKEN, THERE, TOKEN, World, record
 
 
@@ -222,6 +224,54 @@ def test_a_payment_is_found_only_by_its_merchant_and_only_under_a_lease() -> Non
     world.control.record = record(THERE, epoch=2)
     world.clock.pass_time(LEASE_SECONDS)
     with pytest.raises(errors.NotActive):
+        find(world, payment_id)
+
+
+def strip(world: World, payment_id: str) -> None:
+    """As the retention time leaves an entry."""
+    world.journal.settle(payment_id)
+    world.journal.strip(payment_id)
+
+
+def test_a_key_is_good_for_ever_even_when_the_request_is_gone() -> None:
+    world = World()
+    first = accept(world)
+    strip(world, first.payment.payment_id)
+    world.clock.pass_time(500 * 86_400.0)
+    token = "ses_later"
+    session = next(iter(world.sessions.sessions.values()))
+    expires_at = datetime.fromtimestamp(world.clock.wall + 600, UTC)
+    world.sessions.put(replace(session, token_hash=secret_hash(token), expires_at=expires_at))
+    assert accept(world, token=token).payment == first.payment
+    with pytest.raises(errors.IdempotencyKeyReused):
+        accept(world, body=BODY.replace(b"1250", b"1251"), token=token)
+    assert len(world.ledger.lines) == 2
+
+
+def test_a_payment_whose_request_is_gone_is_read_from_the_ledger_by_its_merchant() -> None:
+    world = World()
+    outcome = accept(world)
+    strip(world, outcome.payment.payment_id)
+    assert find(world, outcome.payment.payment_id) == outcome
+    with pytest.raises(errors.NotFound):
+        find(world, outcome.payment.payment_id, OTHER_TOKEN)
+
+
+def test_without_the_ledger_a_payment_whose_request_is_gone_is_unknown() -> None:
+    world = World()
+    payment_id = accept(world).payment.payment_id
+    strip(world, payment_id)
+    world.ledger.down = "unreachable"
+    with pytest.raises(errors.Unavailable):
+        find(world, payment_id)
+    world.ledger.down = ""
+    mistake = KeyError("password")
+    world.ledger.broken = errors.LedgerUnavailable("no-credentials", mistake=mistake)
+    with pytest.raises(KeyError, match="password"):
+        find(world, payment_id)
+    world.ledger.broken = None
+    world.ledger.payments.clear()
+    with pytest.raises(errors.Unavailable):
         find(world, payment_id)
 
 

@@ -238,3 +238,15 @@ def test_who_the_writer_is_is_asked_once_for_a_batch() -> None:
     desk = Desk(2 * BATCH)
     desk.settle()
     assert desk.clusters.asked == 1 + 2
+
+
+def test_what_nobody_expected_ends_the_run_and_is_told() -> None:
+    desk = Desk()
+
+    def refused() -> None:
+        raise PermissionError("AccessDenied")
+
+    desk.replica.during = refused
+    done = desk.settle()
+    assert (done.stopped, done.mistakes.general) == ("mistake", 1)
+    assert not desk.settled

@@ -398,3 +398,28 @@ def test_each_minute_begins_at_another_shard() -> None:
         firsts.add(seen[0])
         assert sorted(seen[:16]) == list(shards())
     assert firsts == set(shards())
+
+
+def test_what_nobody_expected_ends_the_run_and_is_told() -> None:
+    desk = Desk(1.0)
+
+    def refused() -> None:
+        raise PermissionError("AccessDenied")
+
+    desk.control.during_read = refused
+    swept = desk.sweep(seconds=50)
+    assert (swept.stopped, swept.mistakes.general) == ("mistake", 1)
+    assert swept.backlog is not None
+
+
+def test_a_list_that_cannot_be_counted_hides_nothing_that_was_done() -> None:
+    for trouble, mistakes in ((Unavailable("work list"), 0), (PermissionError("AccessDenied"), 1)):
+        desk = Desk(1.0)
+
+        def refused(call: str, trouble: Exception = trouble) -> None:
+            if call == "backlog":
+                raise trouble
+
+        desk.journal.before = refused
+        swept = desk.sweep()
+        assert (swept.posted, swept.backlog, swept.mistakes.count) == (1, None, mistakes)

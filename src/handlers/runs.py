@@ -1,0 +1,36 @@
+"""Runs that a clock starts: how long one may take, and how it ends."""
+
+from typing import Final, Protocol
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics
+
+from failover.clock import Clock, Instant
+from handlers.mistakes import tell_mistakes
+from payments.mistakes import Mistakes
+
+_LAST_WORD_SECONDS: Final = 10.0  # for the step under way, which no deadline interrupts, and to report
+
+
+class Context(Protocol):
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+class NothingDone(Exception):  # noqa: N818 - what is so
+    """A run that could do nothing for mistakes alone: its invocation fails. Says no more: the log does."""
+
+
+def run_until(clock: Clock, context: Context, seconds: float) -> Instant:
+    """So many seconds from now, or less where Lambda would end the run before it has reported."""
+    left = context.get_remaining_time_in_millis() / 1000 - _LAST_WORD_SECONDS
+    return clock.now().later(max(0.0, min(seconds, left)))
+
+
+def end(logger: Logger, metrics: Metrics, mistakes: Mistakes, *, something_done: bool) -> None:
+    """Sends the metrics. Fails where nothing could be done and waiting will not help."""
+    if mistakes.count:
+        tell_mistakes(logger, metrics, mistakes)
+    if metrics.metric_set:
+        metrics.flush_metrics()
+    if mistakes.general and not something_done:
+        raise NothingDone

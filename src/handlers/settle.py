@@ -1,0 +1,59 @@
+"""The settle function: in the standby, each minute, ends the work on what its copy of the ledger has."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+from adapters.aws import client
+from adapters.global_cluster import DescribedGlobalCluster
+from failover.clock import SystemClock
+from handlers.region import Tables, ledger, several
+from handlers.runs import Context, end, run_until
+from payments.settle import Settler
+from payments.standby import Standby
+
+_LOGGER: Final = Logger()
+_METRICS: Final = Metrics()
+_SECONDS: Final = 50.0  # the next run is started after 60
+_NOT_STANDBY: Final = "not-standby"
+
+
+@cache
+def _settler() -> Settler:
+    return wired(os.environ)
+
+
+def wired(environment: Mapping[str, str]) -> Settler:
+    """The copy is read at the readers' endpoint: the writer's is not in use in a secondary cluster."""
+    tables = Tables(environment)
+    return Settler(
+        standby=Standby(
+            tables.control(),
+            DescribedGlobalCluster(client("rds"), environment["GLOBAL_CLUSTER"]),
+            environment["AWS_REGION"],
+            environment["DATABASE_CLUSTER"],
+        ),
+        work=tables.journal(),
+        replica=ledger(environment, host="DATABASE_READER_HOST"),
+        clock=SystemClock(),
+        each=several(),
+    )
+
+
+def handle(_event: Any, context: Context) -> dict[str, object]:
+    return run(_settler(), context)
+
+
+def run(settler: Settler, context: Context) -> dict[str, object]:
+    """Ends well whenever the next run may do better."""
+    done = settler.run(run_until(settler.clock, context, _SECONDS))
+    result: dict[str, object] = {"settled": done.settled, "stopped": done.stopped}
+    if done.settled or done.stopped != _NOT_STANDBY:
+        _METRICS.add_metric(name="Settled", unit=MetricUnit.Count, value=done.settled)
+    _LOGGER.info("settled", extra=result)
+    end(_LOGGER, _METRICS, done.mistakes, something_done=bool(done.settled))
+    return result
