@@ -27,7 +27,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m lab.demo
 
 test: check
-	$(BIN)/python -m pytest tests/model --states 100000
+	$(BIN)/python -m pytest tests/model --states 50000 --faults 2
 	$(BIN)/python -m pytest tests/integration
 
 check: format lint types templates fast

@@ -29,6 +29,7 @@ INTERESTING: Final = (
     "re-postings",
     "requests stripped",
     "retries",
+    "segments shipped",
     "settlements",
     "switchovers",
 )
@@ -38,8 +39,8 @@ class Bounds(NamedTuple):
     """Of each exploration; whichever is met first."""
 
     depth: int = 14
-    states: int = 10_000
-    faults: int = 2
+    states: int = 2_000
+    faults: int = 1
 
 
 class Explored(NamedTuple):

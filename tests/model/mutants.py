@@ -47,6 +47,13 @@ class OldWriterIsBelieved(Services):
         return self.ledger_posted(world, region, ids)
 
 
+class ShippedWhenPosted(Services):
+    """Without rule 10: the log is made of the writer's rows."""
+
+    def shipped_from(self, world: World, _region: int) -> Database:
+        return world.databases[world.writer]
+
+
 class EpochOfTheEntry(Services):
     """Without rule 4: a payment is posted under the epoch it was accepted under, not under its poster's."""
 

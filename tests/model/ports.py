@@ -1,5 +1,6 @@
 """The domain's ports, asked from one region of the exploration: every method is one call of the process."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from payments.journal import JournalEntry, shard
 from payments.lease import FENCING_PATIENCE_SECONDS, Lease, Leases
 from payments.model import Account, Merchant, Payment, Session, Standing
 from payments.ports import Backlog, Entries, Ids, Parties
+from payments.ship import LogPage
+from payments.transaction_log import Position, Segment
 from tests.model.replay import Ask, Late
 from tests.model.world import KEYS, REGIONS
 
@@ -153,17 +156,40 @@ class AskedCluster:
         self.ask("cluster.promote", lossy)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedProgress:
-    """Bookmarks. Where a walk stands is not worth exploring: one that is lost costs a walk, nothing else."""
-
-    ask: Ask
+class NoBookmarks:
+    """Where a walk stands is not worth exploring: a bookmark that is lost costs a walk, nothing else."""
 
     def read(self, _key: str) -> Mapping[str, Any] | None:
         return None
 
     def write(self, _key: str, _value: Mapping[str, Any], _expected: Mapping[str, Any] | None) -> bool:
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLog:
+    """What shipping needs: its bookmark, the copy of the ledger in the order of the log, and the buckets."""
+
+    ask: Ask
+
+    def read(self, _key: str) -> Mapping[str, Any] | None:
+        version, text = self.ask("log.read_bookmark")
+        return {**json.loads(text), "version": version} if version else None
+
+    def write(self, _key: str, value: Mapping[str, Any], expected: Mapping[str, Any] | None) -> bool:
+        kept = {name: each for name, each in value.items() if name != "version"}
+        before = 0 if expected is None else expected["version"]
+        return bool(self.ask("log.write_bookmark", json.dumps(kept, sort_keys=True), before))
+
+    def page(self, epoch: int, after: Position, through: Position | None, limit: int) -> LogPage:
+        page: LogPage = self.ask("replica.log_page", epoch, after, through, limit)
+        return page
+
+    def waiting_since(self, _epoch: int, _after: Position) -> datetime | None:
+        return None  # only reported
+
+    def put(self, segment: Segment) -> None:
+        self.ask("log.put", segment)
 
 
 class ToldLeases(Leases):

@@ -18,6 +18,7 @@ from payments.outcome import Outcome
 from payments.parse import payment_request
 from payments.posting import Posting
 from payments.settle import Settler
+from payments.ship import Shipper
 from payments.standby import Standby
 from payments.sweep import Sweeper
 from tests.model.ports import (
@@ -28,8 +29,9 @@ from tests.model.ports import (
     AskedControl,
     AskedJournal,
     AskedLedger,
-    AskedProgress,
+    AskedLog,
     AskedReplica,
+    NoBookmarks,
     NothingToRefuse,
     ToldLeases,
 )
@@ -164,10 +166,10 @@ def sweeper(region: int, *, seconds: float = 0.0) -> Script:
             leases=ToldLeases(ask),
             work=AskedJournal(ask),
             ledger=AskedLedger(ask),
-            progress=AskedProgress(ask),
+            progress=NoBookmarks(),
             clock=clock,
         ).run(clock.now().later(seconds))
-        _no_mistakes(swept.mistakes)
+        _tell_mistakes(ask, swept.mistakes)
 
     return run
 
@@ -180,7 +182,20 @@ def settler(region: int) -> Script:
         settled = Settler(
             standby=_standby(ask), work=AskedJournal(ask), replica=AskedReplica(ask), clock=clock
         ).run(clock.now().later(_NOTHING_LEFT))
-        _no_mistakes(settled.mistakes)
+        _tell_mistakes(ask, settled.mistakes)
+
+    return run
+
+
+def shipper(region: int) -> Script:
+    def run(open_: Open) -> None:
+        ask = open_(region)
+        ask("process.pause")
+        clock, log = AskedClock(ask), AskedLog(ask)
+        shipped = Shipper(standby=_standby(ask), progress=log, rows=log, segments=log, clock=clock).run(
+            clock.now().later(_NOTHING_LEFT)
+        )
+        _tell_mistakes(ask, shipped.mistakes)
 
     return run
 
@@ -189,10 +204,10 @@ def _standby(ask: Ask) -> Standby:
     return Standby(AskedControl(ask), AskedCluster(ask), REGIONS[ask.region], REGIONS[ask.region])
 
 
-def _no_mistakes(mistakes: Mistakes) -> None:
+def _tell_mistakes(ask: Ask, mistakes: Mistakes) -> None:
     """The domain goes on after a mistake. Here one is a mistake of the exploration, or a bug it found."""
     for mistake in mistakes.first:
-        raise AssertionError(f"unexpected: {mistake}") from mistake.error
+        ask("process.mistake", repr(mistake.error))
 
 
 # --- The plan ---------------------------------------------------------------------------------------------
@@ -232,12 +247,13 @@ def _take_over(ask: Ask, *, lossy: bool, waits: bool, raises_fence: bool) -> Non
         cluster.promote(lossy=lossy)
     if raises_fence:
         ledger.raise_fence(epoch)
-    _recover(AskedJournal(ask), ledger, epoch)
+    _recover(ask, epoch)
     control.advance(epoch, Phase.STEADY)
 
 
-def _recover(work: AskedJournal, ledger: AskedLedger, epoch: int) -> None:
-    posting = Posting(work, ledger, lambda: epoch, Mistakes())
+def _recover(ask: Ask, epoch: int) -> None:
+    work = AskedJournal(ask)
+    posting = Posting(work, AskedLedger(ask), lambda: epoch, Mistakes())
     for batch in batches(listed(work, shards(), _PAGE, posting.mistakes), _PAGE):
         posting.work_off(batch)
-    _no_mistakes(posting.mistakes)
+    _tell_mistakes(ask, posting.mistakes)

@@ -5,7 +5,7 @@ from typing import Final
 
 from tests.model.explore import Alone, Ending, Process, Scenario, attached, replicated
 from tests.model.ports import ToldLeases
-from tests.model.processes import Environment, Find, payer, plan, reader, settler, sweeper
+from tests.model.processes import Environment, Find, payer, plan, reader, settler, shipper, sweeper
 from tests.model.replay import Processes
 from tests.model.services import Services, first_record
 from tests.model.world import RECORDS, REGIONS, World, record
@@ -17,6 +17,7 @@ _PLANS: Final = tuple(plan(region, lossy=False) for region in _REGIONS)
 _LOSSY_PLANS: Final = tuple(plan(region, lossy=True) for region in _REGIONS)
 _SWEEPERS: Final = tuple(sweeper(region, seconds=1) for region in _REGIONS)
 _SETTLERS: Final = tuple(settler(region) for region in _REGIONS)
+_SHIPPERS: Final = tuple(shipper(region) for region in _REGIONS)
 
 
 def quiet(faults: int = 0) -> World:
@@ -35,9 +36,9 @@ def nothing_fails(alone: Alone, world: World) -> World:
     """The active region finishes its own plan; schedules do the rest."""
     world = attached(world)
     active = REGIONS.index(record(world).active)
-    for script in (_PLANS[active], _SWEEPERS[active], _SETTLERS[1 - active]):
+    for script in (_PLANS[active], _SWEEPERS[active]):
         world = replicated(alone.run(script, world))
-    return world
+    return _standby_does_its_work(1 - active, alone, world)
 
 
 def is_lost(region: int, alone: Alone, world: World) -> World | None:
@@ -47,7 +48,11 @@ def is_lost(region: int, alone: Alone, world: World) -> World | None:
         return None
     world = alone.run(_LOSSY_PLANS[survivor], world)
     world = replicated(attached(alone.run(_SWEEPERS[survivor], world)))  # a region that returns starts anew
-    return alone.run(_SETTLERS[region], world)
+    return _standby_does_its_work(region, alone, world)
+
+
+def _standby_does_its_work(region: int, alone: Alone, world: World) -> World:
+    return alone.run(_SHIPPERS[region], alone.run(_SETTLERS[region], world))
 
 
 ENDINGS: Final[tuple[tuple[str, Ending], ...]] = (
@@ -162,6 +167,40 @@ def failback(faults: int) -> Scenario:
     )
 
 
+def after_failback(faults: int) -> Scenario:
+    """A handler froze under the first epoch; now its region is active again, under the third."""
+    late = payer(EAST, 1, attempts=2)
+    world = _ALONE.run(_TAKES_OVER, _ALONE.run(late, quiet(), before="ledger.post_all"))
+    world = _ALONE.run(plan(EAST, lossy=False), replicated(attached(world)))
+    return Scenario(
+        "a handler from two epochs ago",
+        world._replace(faults=faults),
+        (
+            Process("late client east", late, frozen="ledger.post_all", since=quiet()),
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("sweeper east", sweeper(EAST), again=True),
+            Process("settler west", settler(WEST), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def settled(faults: int) -> Scenario:
+    """A payment both regions have is stripped, asked for and sent again, also with another body."""
+    return Scenario(
+        "what is settled is stripped",
+        _ALONE.run(settler(WEST), replicated(posted_only_here()))._replace(faults=faults),
+        (
+            Process("client east", payer(EAST, 0, attempts=1)),
+            Process("client west", payer(WEST, 0, body=1, attempts=1)),
+            Process("reader east", reader(EAST, 0)),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+        strips=True,
+    )
+
+
 def settling(faults: int) -> Scenario:
     """A posted payment is replicated, settled and stripped, while its region may be lost at any moment."""
     return Scenario(
@@ -192,4 +231,47 @@ def reading(faults: int, find: Find = Environment.find, leases: type[ToldLeases]
     )
 
 
-ALL: Final = (takeover, two_bodies, racing_plans, reading, recovery, late_writers, failback, settling)
+def shipping(faults: int) -> Scenario:
+    """A posted payment is shipped by two runs at once, while its region may be lost at any moment."""
+    return Scenario(
+        "shipping while a region is lost",
+        posted_only_here()._replace(faults=faults),
+        (
+            Process("shipper west", shipper(WEST), again=True),
+            Process("another west", shipper(WEST), again=True),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def shipping_on(faults: int) -> Scenario:
+    """The other region goes on with the log where the first one stopped."""
+    world = _ALONE.run(shipper(WEST), replicated(posted_only_here()))
+    world = _ALONE.run(plan(WEST, lossy=False), _ALONE.run(payer(EAST, 1, attempts=1), world))
+    return Scenario(
+        "shipping after a failover",
+        world._replace(faults=faults),
+        (
+            Process("shipper east", shipper(EAST), again=True),
+            Process("shipper west", shipper(WEST), again=True),
+            Process("plan east", plan(EAST, lossy=True), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+ALL: Final = (
+    takeover,
+    two_bodies,
+    racing_plans,
+    reading,
+    recovery,
+    late_writers,
+    failback,
+    after_failback,
+    settling,
+    settled,
+    shipping,
+    shipping_on,
+)

@@ -11,12 +11,14 @@ from typing import Any, Final
 from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
 from failover.writer import Member
-from payments.errors import LedgerUnavailable, NotStandby
+from payments.errors import LedgerUnavailable, LogDiverged, NotStandby
 from payments.journal import JournalEntry
 from payments.lease import LEASE_SECONDS
 from payments.model import Payment, Status
 from payments.ports import Entries, Ids
+from payments.ship import LogPage
 from payments.standby import is_copy
+from payments.transaction_log import Position, Segment
 from tests.model.replay import Call, Raised
 from tests.model.world import (
     ACKNOWLEDGED,
@@ -24,6 +26,7 @@ from tests.model.world import (
     NOBODY,
     RECORDS,
     REGIONS,
+    SEGMENTS,
     Commit,
     Database,
     World,
@@ -31,6 +34,7 @@ from tests.model.world import (
     fence,
     find,
     instant,
+    log_rows,
     posted,
     record,
     row,
@@ -72,6 +76,7 @@ class Services:
             "clock.now",
             "clock.sleep",
             "handler.starts",
+            "process.mistake",
             "client.promised",
             "client.refused",
             "client.not_found",
@@ -89,6 +94,8 @@ class Services:
             "journal.settle",
             "ledger.post_all",
             "ledger.raise_fence",
+            "log.put",
+            "log.write_bookmark",
         }
     )
 
@@ -220,6 +227,19 @@ class Services:
             return world, Raised(NotStandby), ""
         return self.ledger_posted(world, region, ids)
 
+    def replica_log_page(
+        self, world: World, region: int, epoch: int, after: Position, through: Position | None, limit: int
+    ) -> Effect:
+        database = self.shipped_from(world, region)
+        if not is_copy(in_recovery=True, fence=fence(database), epoch=epoch):
+            return world, Raised(NotStandby), ""
+        found = (row for row in log_rows(database) if row.position > after)
+        wanted = tuple(row for row in found if through is None or row.position <= through)[:limit]
+        return world, LogPage(len(database) + 1, wanted), ""
+
+    def shipped_from(self, world: World, region: int) -> Database:
+        return world.databases[region]
+
     def ledger_raise_fence(self, world: World, region: int, epoch: int) -> Effect:
         refused = self._no_writer(world, region)
         if refused is not None:
@@ -227,6 +247,24 @@ class Services:
         if epoch <= fence(world.databases[region]):
             return world, None, ""
         return committed(world, region, Commit(fence=epoch)), None, "ledger fences"
+
+    # --- the transaction log ---------------------------------------------------------------------------
+
+    def log_read_bookmark(self, world: World, _region: int) -> Effect:
+        return world, world.bookmark, ""
+
+    def log_write_bookmark(self, world: World, _region: int, text: str, before: int) -> Effect:
+        written = (before + 1, text)
+        if world.bookmark[0] != before:
+            return world, world.bookmark == written, ""
+        return world._replace(bookmark=written), True, ""
+
+    def log_put(self, world: World, _region: int, segment: Segment) -> Effect:
+        there = {SEGMENTS[number].number: number for number in world.log}
+        number = SEGMENTS.number(segment)
+        if there.setdefault(segment.number, number) != number:
+            return world, Raised(LogDiverged), ""
+        return world._replace(log=tuple(there[each] for each in sorted(there))), None, "segments shipped"
 
     # --- the global cluster ------------------------------------------------------------------------------
 
@@ -251,6 +289,9 @@ class Services:
         return caught_up._replace(writer=region), None, "switchovers"
 
     # --- what a handler and its client see -----------------------------------------------------------------
+
+    def process_mistake(self, _world: World, _region: int, error: str) -> Effect:
+        raise Broken(f"a function meets what nobody can explain: {error}")
 
     def handler_starts(self, world: World, _region: int, epoch: int) -> Effect:
         if epoch < world.under:

@@ -1,5 +1,6 @@
 """A trace as somebody reads it: calls, answers and what went wrong, in a few words each."""
 
+import json
 from functools import singledispatch
 from typing import Any
 
@@ -9,6 +10,8 @@ from payments.idempotency import payment_id
 from payments.journal import JournalEntry
 from payments.model import Payment
 from payments.ports import Entries, Ids
+from payments.ship import LogPage
+from payments.transaction_log import Position, Segment
 from tests.model.ports import MERCHANT
 from tests.model.replay import Call, Raised
 from tests.model.world import KEYS, REGIONS
@@ -23,7 +26,15 @@ def told_call(call: Call) -> str:
 
 @singledispatch
 def told(value: Any) -> str:
-    return _NAMES.get(value, str(value)) if isinstance(value, str) else str(value)
+    return str(value)
+
+
+@told.register
+def _(text: str) -> str:
+    if text.startswith("{"):
+        head = json.loads(text)
+        return f"segment {head['segment']} {'shipped' if head['shipped'] else 'intended'}"
+    return _NAMES.get(text, text)
 
 
 @told.register
@@ -66,6 +77,21 @@ def _(ids: Ids) -> str:
 @told.register
 def _(member: Member) -> str:
     return f"{member.region}{' writes' if member.writer else ''}"
+
+
+@told.register
+def _(position: Position) -> str:
+    return f"after transaction {position.txid}"
+
+
+@told.register
+def _(page: LogPage) -> str:
+    return told(tuple(row.payment for row in page.rows))
+
+
+@told.register
+def _(segment: Segment) -> str:
+    return f"segment {segment.number} of {segment.rows} rows"
 
 
 @told.register

@@ -6,7 +6,15 @@ import pytest
 
 from tests.model import mutants
 from tests.model.explore import Counterexample, Explorer, Scenario
-from tests.model.scenarios import late_writers, racing_plans, reading, settling, takeover, two_bodies
+from tests.model.scenarios import (
+    late_writers,
+    racing_plans,
+    reading,
+    settling,
+    shipping,
+    takeover,
+    two_bodies,
+)
 from tests.model.services import Services
 
 _DEPTH = 14
@@ -45,6 +53,7 @@ def read_without_lease(faults: int) -> Scenario:
         pytest.param(mutants.EpochOfTheEntry, takeover, 1, "phase recovering", id="4 the entry's epoch"),
         pytest.param(mutants.NoFence, racing_plans, 0, "older than its fence", id="4 no fence"),
         pytest.param(mutants.RetriesAreRefused, takeover, 1, "was refused", id="8 retries are refused"),
+        pytest.param(mutants.ShippedWhenPosted, shipping, 0, "holds other rows", id="10 shipped when posted"),
         pytest.param(Services, read_from_ledger_only, 1, "is not found", id="9 read from the ledger only"),
         pytest.param(Services, read_without_lease, 0, "starts under epoch 1", id="9 read without a lease"),
     ],

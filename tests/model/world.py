@@ -5,6 +5,7 @@ value. Whatever is large (a journal entry, a commit, an acknowledgement) is kept
 """
 
 from collections.abc import Hashable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -13,11 +14,13 @@ from failover.control import ControlRecord
 from payments.journal import JournalEntry
 from payments.lease import LEASE_SECONDS
 from payments.model import Payment, entries
+from payments.transaction_log import LedgerRow, Segment
 from tests.model.replay import Call
 
 REGIONS: Final = ("us-east-1", "us-east-2")
 KEYS: Final = ("order-1", "order-2")  # what clients call their payments
 NOBODY: Final = 2  # where a region's number is expected
+_POSTED: Final = datetime(2026, 11, 22, tzinfo=UTC)
 _START: Final = Instant(monotonic=1000.0, wall=1_795_000_000.0)
 
 T = TypeVar("T", bound=Hashable)
@@ -59,7 +62,7 @@ class Commit(NamedTuple):
 RECORDS: Final[Kept[ControlRecord]] = Kept()
 ENTRIES: Final[Kept[JournalEntry]] = Kept()
 COMMITS: Final[Kept[Commit]] = Kept()
-ROWS: Final[Kept[Row]] = Kept()
+SEGMENTS: Final[Kept[Segment]] = Kept()
 ACKNOWLEDGED: Final[Kept[Payment]] = Kept()
 CALLS: Final[Kept[Call]] = Kept()
 
@@ -74,7 +77,8 @@ class World(NamedTuple):
     databases: tuple[Database, Database]  # each region's own
     writer: int  # the region whose cluster the global cluster calls its writer
     attached: bool  # whether the other cluster is its replica; if not, an old writer lives on in it
-    log: tuple[int, ...] = ()  # the transaction log: rows
+    bookmark: tuple[int, str] = (0, "")  # of the transaction log: its version and its content
+    log: tuple[int, ...] = ()  # the transaction log: segments, in either region's bucket
     acknowledged: tuple[int, ...] = ()  # the payments that clients were promised
     under: int = 0  # the latest epoch that promised anything
     now: int = 0  # in leases
@@ -99,6 +103,16 @@ def row(payment: Payment, epoch: int) -> Row:
 def rows(database: Database) -> tuple[Row, ...]:
     """In the order of their commits."""
     return tuple(row for number in database for row in COMMITS[number].rows)
+
+
+@cache
+def log_rows(database: Database) -> tuple[LedgerRow, ...]:
+    """As the log has them: a transaction's number is its place."""
+    return tuple(
+        LedgerRow(txid, row.payment, row.epoch, _POSTED, entries(row.payment.request))
+        for txid, number in enumerate(database, start=1)
+        for row in sorted(COMMITS[number].rows, key=lambda row: row.payment.payment_id)
+    )
 
 
 @cache
