@@ -18,12 +18,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from adapters.aws import IMPATIENT, code
 from adapters.directory import DynamoDirectory
 from failover.errors import Unavailable
-from ops import directory
+from ops import directory, log
 from ops.directory import Rejected
-from templates.config import ConfigurationError, load
+from templates.config import ConfigurationError, Settings, load
 
 FAILED = 1
 UNUSABLE = 2
+_SETTINGS = "ops.settings"
+_REGION = "ops.region"
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -39,6 +41,8 @@ def commands(context: click.Context, environment: str | None, config: Path, regi
     table = settings.names.shared("directory")
     client = boto3.client("dynamodb", region_name=region or settings.regions.primary, config=IMPATIENT)
     context.obj = DynamoDirectory(client, table, time.monotonic)
+    context.meta[_SETTINGS] = settings
+    context.meta[_REGION] = region or settings.regions.primary
 
 
 @commands.group(no_args_is_help=False)
@@ -125,6 +129,27 @@ def close_account(known: DynamoDirectory, account_id: str, as_json: bool) -> Non
 def list_accounts(known: DynamoDirectory, as_json: bool) -> None:
     """List all accounts."""
     _show_table(as_json, directory.accounts(known))
+
+
+@commands.group("log", no_args_is_help=False)
+def transaction_log() -> None:
+    """The transaction log, which says what was posted."""
+
+
+@transaction_log.command("verify")
+@click.option("--region", help="The region whose copies are read. Default: as before the command.")
+@click.option(
+    "--from", "start", type=click.IntRange(min=1), default=1, show_default=True, help="The first segment."
+)
+@as_json
+@click.pass_context
+def verify_log(context: click.Context, region: str | None, start: int, as_json: bool) -> None:
+    """Verify the chain as one region holds it, and name the first broken link."""
+    settings: Settings = context.meta[_SETTINGS]
+    result = log.verified(settings, region or context.meta[_REGION], start)
+    _show(as_json, result.document, result.text)
+    if result.broken is not None:
+        raise result.broken
 
 
 def main(arguments: list[str] | None = None) -> None:

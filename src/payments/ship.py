@@ -148,6 +148,9 @@ class Shipper:
                 done.mistakes.add(reason.mistake)
         except Unavailable:
             done.stopped = done.stopped or "unavailable"
+        except LogDiverged as diverged:
+            done.stopped = done.stopped or diverged.detail
+            done.mistakes.add(diverged)
         except Exception as mistake:  # noqa: BLE001 - told with what was done before it
             done.stopped = done.stopped or "mistake"
             done.mistakes.add(mistake)

@@ -36,6 +36,7 @@ def test_a_missing_setting_is_loud(missing: str, monkeypatch: pytest.MonkeyPatch
         ("handlers.api", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.sweep", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.settle", {"boto3", "psycopg", "yoyo", "rollout"}),
+        ("handlers.ship", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.audit", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.rotate", {"boto3", "psycopg", "yoyo", "rollout"}),
         ("handlers.migrate", {"boto3", "psycopg", "yoyo", "rollout", "aws_lambda_powertools"}),

@@ -57,16 +57,18 @@ class World:
         self.fence = self.epoch
         self.replicate()
 
-    def run(self, region: str | None = None, seconds: float = 60.0) -> Shipped:
+    def shipper(self, region: str | None = None) -> Shipper:
         region = region or self.standby
-        shipper = Shipper(
+        return Shipper(
             standby=Standby(_Control(self), _Clusters(self), region, "ledger"),
             progress=_Progress(self),
             rows=_Rows(self, region),
             segments=_Bucket(self, region),
             clock=self.clock,
         )
-        return shipper.run(self.clock.now().later(seconds))
+
+    def run(self, region: str | None = None, seconds: float = 60.0) -> Shipped:
+        return self.shipper(region).run(self.clock.now().later(seconds))
 
     def chain(self) -> list[str]:
         """The payments of the log in order. Fails when it is broken, or two copies of a segment differ."""
@@ -246,7 +248,7 @@ def test_the_time_it_is_given_ends_a_run_between_segments(world: World) -> None:
         (Unavailable("s3"), "unavailable", 0),
         (LedgerUnavailable("slow"), "ledger-slow", 0),
         (LedgerUnavailable("no-credentials", mistake=ValueError("secret")), "ledger-no-credentials", 1),
-        (LogDiverged("segment 1"), "mistake", 1),
+        (LogDiverged("segment 1"), "segment 1", 1),
         (ValueError("ours"), "mistake", 1),
     ],
     ids=str,

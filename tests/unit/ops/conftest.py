@@ -1,0 +1,3 @@
+from tests.unit.adapters.conftest import embedded_aws
+
+__all__ = ["embedded_aws"]
