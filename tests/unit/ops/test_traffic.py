@@ -115,7 +115,9 @@ def test_requests_are_sent_when_they_are_due_however_slow_the_answers_are(certif
     assert len(service.keys) == len(set(service.keys)) == 40
     for sent in done.sent[4:]:  # the first of each client signs in
         (attempt,) = sent.attempts
-        assert sent.order.due <= attempt.at < sent.order.due + 0.3
+        assert (
+            sent.order.due <= attempt.at < sent.order.due + 1.5
+        )  # whoever waited for answers would be 3 s late
         assert sent.seconds == pytest.approx(attempt.at + attempt.seconds - sent.order.due, abs=0.1)
 
 
