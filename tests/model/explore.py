@@ -11,19 +11,21 @@ What is not explored, because it leads to nothing new:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from payments.ports import Ids
+from payments.retention import removable
+from tests.model.alone import DONE, PAUSE, Alone, Ending, attached
 from tests.model.invariants import check, check_end
 from tests.model.replay import Call, Crash, Late, Processes, Raised, Script
 from tests.model.services import Broken, Services, no_answer
 from tests.model.telling import told, told_call
 from tests.model.world import CALLS, ENTRIES, NOBODY, REGIONS, Kept, World, with_database
 
-PAUSE: Final = "process.pause"  # whatever comes next begins when this process is run again, and not before
-DONE: Final = "process.done"  # never answered: it is not started again
+_AFTER_RETENTION: Final = datetime(2100, 1, 1, tzinfo=UTC)
 State = tuple[int, ...]  # the number of the world, then where each process stands
 Came = dict[State, "tuple[State, Step] | None"]
 
@@ -47,7 +49,7 @@ class Scenario:
     name: str
     start: World
     processes: tuple[Process, ...]
-    endings: "tuple[tuple[str, Ending], ...]"
+    endings: tuple[tuple[str, Ending], ...]
     leases: int = 2  # that pass, counted from the start
     strips: bool = False
 
@@ -137,7 +139,12 @@ class Explorer:
             following: list[State] = []
             for state in layer:
                 try:
-                    self._expand(state, came, following, report.events)
+                    for reached, found in self._following(state):
+                        report.events[found.event] += 1
+                        if reached not in came:
+                            came[reached] = (state, found.step)
+                            following.append(reached)
+                            self._check(found)
                 except _BrokenBy as broken:
                     raise self._counterexample(came, state, broken) from None
                 if len(came) >= states:
@@ -147,27 +154,17 @@ class Explorer:
         report.complete = len(came) < states
         return report
 
-    def _expand(self, state: State, came: Came, following: list[State], events: Counter[str]) -> None:
+    def _following(self, state: State) -> Iterator[tuple[State, Found]]:
         world = state[0]
         for place in range(1, len(state)):
             for found in self._steps(world, state[place], place - 1):
-                events[found.event] += 1
-                reached = (found.world, *state[1:place], found.at, *state[place + 1 :])
-                if reached not in came:
-                    came[reached] = (state, found.step)
-                    following.append(reached)
-                    if found.world not in self._checked:
-                        self._check(found)
+                yield (found.world, *state[1:place], found.at, *state[place + 1 :]), found
         for found in self._happenings(world):
-            events[found.event] += 1
-            reached = (found.world, *state[1:])
-            if reached not in came:
-                came[reached] = (state, found.step)
-                following.append(reached)
-                if found.world not in self._checked:
-                    self._check(found)
+            yield (found.world, *state[1:]), found
 
     def _check(self, found: Found) -> None:
+        if found.world in self._checked:
+            return
         self._checked.add(found.world)
         world = self._worlds[found.world]
         try:
@@ -218,7 +215,9 @@ class Explorer:
     def _answered(self, world: World, at: int) -> tuple[World, int]:
         """Goes on to the next call that is a step of its own."""
         while (call := self._processes.nodes[at].call) is not None and call.to in Services.AT_ONCE:
-            world, answer, _ = self._services.apply(world, call)
+            effect = self._services.apply(world, call)
+            assert effect is not None, call
+            world, answer, _ = effect
             at = self._processes.after(at, answer)
         return world, at
 
@@ -269,7 +268,9 @@ class Explorer:
         for number in world.in_flight:
             call = CALLS[number]
             if self._services.reachable(world, call):
-                after, answer, _ = self._services.apply(world, call)
+                effect = self._services.apply(world, call)
+                assert effect is not None, call
+                after, answer, _ = effect
                 still = tuple(other for other in world.in_flight if other != number)
                 yield Step("a late call", call, answer), after._replace(in_flight=still), "late deliveries"
         if world.now < self._end_of_time:
@@ -288,7 +289,7 @@ class Explorer:
                 after = world._replace(cut_off=region, faults=world.faults - 1)
                 yield Step("the network", f"cuts {name} off"), after, "regions cut off"
         for entry in (ENTRIES[number] for number in world.journal):
-            if scenario.strips and entry.open is None and entry.request is not None:
+            if scenario.strips and removable(entry, _AFTER_RETENTION, days=1):
                 after = self._services.journal_strip(world, entry.payment_id)
                 yield Step("retention", f"strips {told(entry)}"), after, "requests stripped"
 
@@ -308,46 +309,3 @@ class Explorer:
                 except Broken as broken:
                     raise Broken(f"{broken}, once {name}") from None
         self._finished.add(world)
-
-
-class Alone:
-    """Runs one process after the other, each to its end, without a fault; time passes where one waits."""
-
-    def __init__(self, services: Services, processes: Processes) -> None:
-        self._services = services
-        self._processes = processes
-        self._roots: dict[Script, int] = {}
-
-    def run(self, script: Script, world: World, before: str = "") -> World:
-        """Until its end, or `before` a call."""
-        if script not in self._roots:
-            self._roots[script] = self._processes.start(script)
-        return self.reach(self._roots[script], world, before)[1]
-
-    def reach(self, at: int, world: World, before: str) -> tuple[int, World]:
-        """Where a process gets to, until its end or `before` a call, and what it does to the world."""
-        while (call := self._processes.nodes[at].call) is not None and call.to not in (DONE, before):
-            answer: Any = None
-            if call.to != PAUSE:
-                effect = self._services.apply(world, call)
-                if effect is None:
-                    world = world._replace(now=world.now + 1)
-                    continue
-                world, answer, _ = effect
-            at = self._processes.after(at, answer)
-        return at, world
-
-
-# What is left to run, by schedules and rule 7, once faults stop; None where nothing is promised.
-Ending = Callable[[Alone, World], World | None]
-
-
-def attached(world: World) -> World:
-    """After a lossy promotion the old writer's cluster is built anew, as a copy of the new one's."""
-    if world.attached:
-        return world
-    return replicated(world)._replace(attached=True)
-
-
-def replicated(world: World) -> World:
-    return with_database(world, 1 - world.writer, world.databases[world.writer])

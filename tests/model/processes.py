@@ -214,14 +214,17 @@ def _tell_mistakes(ask: Ask, mistakes: Mistakes) -> None:
 # Until the planner exists, its steps as rules 6 and 7 have them. It replaces everything below this line.
 
 
-def plan(region: int, *, lossy: bool, waits: bool = True, raises_fence: bool = True) -> Script:
-    """Makes `region` the active one, or finishes doing so; after a fault it is run again from the start."""
+def plan(region: int, *, lossy: bool, waits: bool = True) -> Script:
+    """Makes `region` the active one, or finishes doing so; after a fault it is run again from the start.
+
+    `waits`: for one lease after fencing. It always does; `test_rules.py` shows what it waits for.
+    """
 
     def run(open_: Open) -> None:
         ask = open_(region)
         ask("process.pause")
         try:
-            _take_over(ask, lossy=lossy, waits=waits, raises_fence=raises_fence)
+            _take_over(ask, lossy=lossy, waits=waits)
         except (Unavailable, LedgerUnavailable):
             return
         ask("process.done")
@@ -229,7 +232,7 @@ def plan(region: int, *, lossy: bool, waits: bool = True, raises_fence: bool = T
     return run
 
 
-def _take_over(ask: Ask, *, lossy: bool, waits: bool, raises_fence: bool) -> None:
+def _take_over(ask: Ask, *, lossy: bool, waits: bool) -> None:
     control, cluster, ledger = AskedControl(ask), AskedCluster(ask), AskedLedger(ask)
     me = REGIONS[ask.region]
     record = control.read()
@@ -245,8 +248,7 @@ def _take_over(ask: Ask, *, lossy: bool, waits: bool, raises_fence: bool) -> Non
             return
     if not is_writer(cluster.members(), me, me):
         cluster.promote(lossy=lossy)
-    if raises_fence:
-        ledger.raise_fence(epoch)
+    ledger.raise_fence(epoch)
     _recover(ask, epoch)
     control.advance(epoch, Phase.STEADY)
 

@@ -3,7 +3,8 @@
 from functools import partial
 from typing import Final
 
-from tests.model.explore import Alone, Ending, Process, Scenario, attached, replicated
+from tests.model.alone import Alone, Ending, attached, replicated
+from tests.model.explore import Process, Scenario
 from tests.model.ports import ToldLeases
 from tests.model.processes import Environment, Find, payer, plan, reader, settler, shipper, sweeper
 from tests.model.replay import Processes
@@ -216,7 +217,13 @@ def settling(faults: int) -> Scenario:
     )
 
 
-def reading(faults: int, find: Find = Environment.find, leases: type[ToldLeases] = ToldLeases) -> Scenario:
+def reading(
+    faults: int,
+    *,
+    find: Find = Environment.find,
+    leases: type[ToldLeases] = ToldLeases,
+    waits: bool = True,
+) -> Scenario:
     """A payment is read in the region that was active before a takeover."""
     return Scenario(
         "reading through a takeover",
@@ -225,7 +232,7 @@ def reading(faults: int, find: Find = Environment.find, leases: type[ToldLeases]
             Process("client east", payer(EAST, 0, attempts=1)),
             Process("client west", payer(WEST, 1, attempts=1)),
             Process("reader east", reader(EAST, 0, attempts=2, find=find, leases=leases)),
-            Process("plan west", plan(WEST, lossy=True), again=True),
+            Process("plan west", plan(WEST, lossy=True, waits=waits), again=True),
         ),
         ENDINGS,
     )

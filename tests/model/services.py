@@ -100,9 +100,10 @@ class Services:
     )
 
     def __init__(self) -> None:
-        self._methods: dict[str, Callable[..., Effect]] = {}
+        self._methods: dict[str, Callable[..., Effect | None]] = {}
 
-    def apply(self, world: World, call: Call) -> Effect:
+    def apply(self, world: World, call: Call) -> Effect | None:
+        """None for a call that cannot be answered before something else happens."""
         method = self._methods.get(call.to)
         if method is None:
             method = self._methods[call.to] = getattr(self, call.to.replace(".", "_"))

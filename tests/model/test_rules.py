@@ -39,6 +39,10 @@ def read_without_lease(faults: int) -> Scenario:
     return reading(faults, leases=mutants.EverlastingLeases)
 
 
+def read_while_nobody_waits(faults: int) -> Scenario:
+    return reading(faults, waits=False)
+
+
 @pytest.mark.parametrize(
     ("services", "scenario", "faults", "why"),
     [
@@ -52,6 +56,9 @@ def read_without_lease(faults: int) -> Scenario:
         ),
         pytest.param(mutants.EpochOfTheEntry, takeover, 1, "phase recovering", id="4 the entry's epoch"),
         pytest.param(mutants.NoFence, racing_plans, 0, "older than its fence", id="4 no fence"),
+        pytest.param(
+            Services, read_while_nobody_waits, 0, "starts under epoch 1", id="6 no lease is waited for"
+        ),
         pytest.param(mutants.RetriesAreRefused, takeover, 1, "was refused", id="8 retries are refused"),
         pytest.param(mutants.ShippedWhenPosted, shipping, 0, "holds other rows", id="10 shipped when posted"),
         pytest.param(Services, read_from_ledger_only, 1, "is not found", id="9 read from the ledger only"),
