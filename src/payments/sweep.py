@@ -22,6 +22,7 @@ from payments.mistakes import Mistakes
 from payments.ports import Ledger, Progress, WorkList
 from payments.posting import NOT_NOW, Posting
 
+PAGE: Final = 500  # ids, of about 150 bytes each
 BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
 FRESH: Final = timedelta(minutes=15)
 OVERLAP: Final = timedelta(minutes=1)  # for entries that reached the journal or its index late
@@ -144,7 +145,7 @@ class _Run:
         """Whether all were looked at. Begins at another shard each minute, in case that never happens."""
         mistakes = self.swept.mistakes
         first = int(self._clock.now().wall // 60)
-        ids = listed(self._sweeper.work, shards(first), BATCH, mistakes, since=self._since)
+        ids = listed(self._sweeper.work, shards(first), PAGE, mistakes, since=self._since)
         before = mistakes.general
         for batch in batches(ids, BATCH):
             self._posting.work_off(batch)
@@ -185,8 +186,9 @@ class _Run:
         """One page. One that cannot be read by a mistake, such as a bookmark's, ends its shard."""
         after: str | None = None
         try:
-            page = self._sweeper.work.page(place.shard, place.after, BATCH)
-            self._posting.work_off(page.ids)
+            page = self._sweeper.work.page(place.shard, place.after, PAGE)
+            for batch in batches(page.ids, BATCH):
+                self._posting.work_off(batch)
             after = page.after
         except NOT_NOW:
             raise
