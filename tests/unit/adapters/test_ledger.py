@@ -199,6 +199,7 @@ def test_the_audit_reads_every_payment_with_its_lines_once(server: Server, ledge
     posted = {each.payment_id: each for each in (payment() for _ in range(7))}
     ledger.post_all(posted.values(), 1)
     assert ledger.held([*posted, "pay_x"]) == posted
+    assert (ledger.held(()), ledger.posted(())) == ({}, frozenset())
     without_lines = payment()
     ledger.post(without_lines, 1)
     rows(server, "DELETE FROM ledger.entry WHERE payment_id = %s", without_lines.payment_id)

@@ -241,6 +241,22 @@ def test_the_newest_are_posted_before_what_is_old_however_much_that_is() -> None
     desk.check()
 
 
+def test_the_newest_leave_half_of_the_time_to_what_is_old() -> None:
+    """More of them than a run can look at, all posted: as many payments a second, and no standby."""
+    desk = Desk(*[1.0] * 1600)
+    desk.sweep(seconds=100)
+    desk.ids.append(desk.add("forgotten", OLD))
+
+    def slowly(call: str) -> None:
+        if call == "posted":
+            desk.clock.pass_time(4)
+
+    desk.ledger.before = slowly
+    for _ in range(16):
+        assert desk.sweep(seconds=50).passes == 0
+    desk.check()
+
+
 def test_a_walk_goes_on_where_it_ended() -> None:
     """Everything old is posted already and stays open, as without a standby; one payment is not."""
     desk = Desk(*[OLD] * 320)
