@@ -25,7 +25,7 @@ class Alone:
             self._roots[script] = self._processes.start(script)
         return self.reach(self._roots[script], world, before)[1]
 
-    def reach(self, at: int, world: World, before: str) -> tuple[int, World]:
+    def reach(self, at: int, world: World, before: str = "") -> tuple[int, World]:
         """Where a process gets to, until its end or `before` a call, and what it does to the world."""
         while (call := self._processes.nodes[at].call) is not None and call.to not in (DONE, before):
             answer: Any = None

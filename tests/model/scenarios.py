@@ -14,6 +14,7 @@ from tests.model.world import RECORDS, REGIONS, World, record
 EAST: Final = 0
 WEST: Final = 1
 _REGIONS: Final = (EAST, WEST)
+_SIDES: Final = ("east", "west")
 _PLANS: Final = tuple(plan(region, lossy=False) for region in _REGIONS)
 _LOSSY_PLANS: Final = tuple(plan(region, lossy=True) for region in _REGIONS)
 _SWEEPERS: Final = tuple(sweeper(region, seconds=1) for region in _REGIONS)
@@ -268,6 +269,26 @@ def shipping_on(faults: int) -> Scenario:
     )
 
 
+def everybody(faults: int) -> Scenario:
+    """All that runs anywhere, at once."""
+    return Scenario(
+        "everybody at once",
+        posted_only_here()._replace(faults=faults),
+        (
+            Process("client east", payer(EAST, 1)),
+            Process("client west", payer(WEST, 0, body=1)),
+            Process("reader west", reader(WEST, 0)),
+            *(Process(f"sweeper {_SIDES[region]}", sweeper(region), again=True) for region in _REGIONS),
+            *(Process(f"settler {_SIDES[region]}", settler(region), again=True) for region in _REGIONS),
+            *(Process(f"shipper {_SIDES[region]}", shipper(region), again=True) for region in _REGIONS),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+            Process("plan east", plan(EAST, lossy=False), again=True),
+        ),
+        ENDINGS,
+        strips=True,
+    )
+
+
 ALL: Final = (
     takeover,
     two_bodies,
@@ -281,4 +302,5 @@ ALL: Final = (
     settled,
     shipping,
     shipping_on,
+    everybody,
 )

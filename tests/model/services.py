@@ -292,7 +292,7 @@ class Services:
     # --- what a handler and its client see -----------------------------------------------------------------
 
     def process_mistake(self, _world: World, _region: int, error: str) -> Effect:
-        raise Broken(f"a function meets what nobody can explain: {error}")
+        raise Broken(f"a function met a mistake: {error}")
 
     def handler_starts(self, world: World, _region: int, epoch: int) -> Effect:
         if epoch < world.under:
