@@ -8,18 +8,22 @@ from troposphere import And, Condition, Equals, Ref, Select, Split, Template
 from templates import metrics
 from templates.api import OPERATIONS
 from templates.config import Settings
+from templates.dead_letters import QUEUE
 from templates.functions import FunctionPlan
 from templates.monitoring import (
     ALWAYS_IGNORED,
     NOT_MEASURED_HERE,
     NOTHING_HAPPENED,
+    PERIOD_SECONDS,
     SILENCE_IS_TROUBLE,
     AlarmPlan,
+    total,
 )
 from templates.names import Place
 from templates.network import NAT_GATEWAY_IDS
 from templates.places import IS_PRIMARY, here, lookup, peer
 from templates.policies import Value
+from templates.schedules import Timer
 from templates.tables import TABLES
 from templates.transactions import REPLICATION_RULE
 
@@ -27,12 +31,21 @@ HEALTH_METRICS_REGION = "us-east-1"
 HEALTH_IS_MEASURED = "HealthIsMeasured"
 # Of the function's time limit: what takes longer is about to be cut off.
 _SLOW = 0.8
+# At a hundred payments a second, which is what settles within two minutes.
+_MANY_OPEN = 10_000
+# At least as long as what is watched is silent in between: an alarm over less would be over in a minute.
+_MINUTE, _QUARTER, _HOUR = PERIOD_SECONDS, 15 * 60, 60 * 60
 
 
-def alarms(settings: Settings, functions: Sequence[FunctionPlan], health_check: Value) -> list[AlarmPlan]:
+def alarms(
+    settings: Settings, functions: Sequence[FunctionPlan], timers: Sequence[Timer], health_check: Value
+) -> list[AlarmPlan]:
+    started = [*functions, *(timer.plan for timer in timers)]
     return [
         *_api(settings),
-        *(alarm for function in functions for alarm in _function(function)),
+        *(alarm for function in started for alarm in _function(function)),
+        *(_idle(timer) for timer in timers),
+        *_workers(settings, [function.title.lower() for function in started]),
         *_ledger(settings),
         *_transaction_log(settings),
         *_tables(settings),
@@ -65,7 +78,7 @@ def _api(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="More than 1 % of the clients' requests end in a 5xx: their outcome is unknown to them.",
         watches=metrics.failed_requests(name),
         limit=1,
-        minutes=3,
+        periods=3,
         missing=NOTHING_HAPPENED,
     )
     yield AlarmPlan(
@@ -74,7 +87,7 @@ def _api(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="One payment in a hundred takes longer than 3 s (milliseconds).",
         watches=metrics.operation(name, OPERATIONS[0], "Latency", "p99"),
         limit=3000,
-        minutes=5,
+        periods=5,
         missing=NOTHING_HAPPENED,
     )
     yield AlarmPlan(
@@ -83,7 +96,7 @@ def _api(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="Payments are accepted, but the ledger does not take them: they wait in the journal.",
         watches=metrics.counted(settings.names.metrics, "api", "LedgerUnreachable"),
         limit=0,
-        minutes=3,
+        periods=3,
         missing=NOTHING_HAPPENED,
     )
 
@@ -107,9 +120,106 @@ def _function(plan: FunctionPlan) -> Iterable[AlarmPlan]:
             meaning=f"The function {component} {meaning}.",
             watches=metrics.function(plan.name, metric, statistic),
             limit=limit,
-            minutes=1,
+            periods=1,
             missing=NOTHING_HAPPENED,
         )
+
+
+def _idle(timer: Timer) -> AlarmPlan:
+    """Everything else these functions have to say, they say when they run."""
+    component = timer.plan.title.lower()
+    return AlarmPlan(
+        title=f"{timer.plan.title}FunctionIdle",
+        component=f"{component}-function-idle",
+        meaning=f"The function {component} is not started any more.",
+        watches=metrics.function(timer.plan.name, "Invocations", "Sum"),
+        limit=1,
+        periods=5,
+        missing=SILENCE_IS_TROUBLE,
+        below=True,
+        period_seconds=timer.age_seconds,
+    )
+
+
+def _workers(settings: Settings, components: Sequence[str]) -> Iterable[AlarmPlan]:
+    """What is reported in one of the two regions only: by the active one, or by the standby."""
+    counted = partial(metrics.counted, settings.names.metrics)
+    reported = partial(metrics.reported, settings.names.metrics)
+    for title, component, meaning, watches, limit, periods, period_seconds in (
+        (
+            "Mistakes",
+            "mistakes",
+            "A function found what cannot be: its log says what.",
+            total([counted(component, "Mistake") for component in components]),
+            0,
+            1,
+            _MINUTE,
+        ),
+        (
+            "OpenEntries",
+            "open-entries",
+            f"More than {_MANY_OPEN:,} payments are not known to be in both databases: nothing settles them.",
+            reported("sweep", "OpenEntries"),
+            _MANY_OPEN,
+            10,
+            _MINUTE,
+        ),
+        (
+            "OldestOpenEntry",
+            "oldest-open-entry",
+            "A payment is not in both databases 10 minutes after it was accepted (seconds).",
+            reported("sweep", "OldestOpenEntryAge"),
+            600,
+            3,
+            _MINUTE,
+        ),
+        (
+            "Differences",
+            "differences",
+            "Journal and ledger differ: the log of the function audit names every payment.",
+            reported("audit", "Differences"),
+            0,
+            1,
+            _HOUR,
+        ),
+        (
+            "AuditAge",
+            "audit-age",
+            "The last complete comparison of journal and ledger is more than 26 hours old (hours).",
+            reported("audit", "AuditAge"),
+            26,
+            1,
+            _HOUR,
+        ),
+        (
+            "LogAge",
+            "log-age",
+            "A payment is not in the transaction log an hour after it was posted (seconds).",
+            reported("ship", "LogAge"),
+            3600,
+            1,
+            _QUARTER,
+        ),
+    ):
+        yield AlarmPlan(
+            title=title,
+            component=component,
+            meaning=meaning,
+            watches=watches,
+            limit=limit,
+            periods=periods,
+            missing=NOT_MEASURED_HERE,
+            period_seconds=period_seconds,
+        )
+    yield AlarmPlan(
+        title="DeadLetters",
+        component="dead-letters",
+        meaning="A function could not be started, or failed: the queue of dead letters says which and why.",
+        watches=metrics.waiting(here(partial(settings.names.regional, QUEUE))),
+        limit=0,
+        periods=1,
+        missing=NOTHING_HAPPENED,
+    )
 
 
 def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
@@ -120,7 +230,7 @@ def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="This region's copy of the ledger is more than 5 s behind the writer (milliseconds).",
         watches=metrics.cluster(cluster, "AuroraGlobalDBReplicationLag", "Maximum"),
         limit=5000,
-        minutes=5,
+        periods=5,
         missing=NOT_MEASURED_HERE,
     )
     yield AlarmPlan(
@@ -129,7 +239,7 @@ def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="The database uses more than 90 % of what it may grow to: raise database.max_capacity.",
         watches=metrics.cluster(cluster, "ACUUtilization", "Maximum"),
         limit=90,
-        minutes=5,
+        periods=5,
         missing=SILENCE_IS_TROUBLE,
     )
     yield AlarmPlan(
@@ -138,7 +248,7 @@ def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="The database's processors are more than 90 % busy.",
         watches=metrics.cluster(cluster, "CPUUtilization", "Maximum"),
         limit=90,
-        minutes=10,
+        periods=10,
         missing=SILENCE_IS_TROUBLE,
     )
     yield AlarmPlan(
@@ -147,7 +257,7 @@ def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="The database has more than 80 % of the connections it takes.",
         watches=metrics.cluster(cluster, "DatabaseConnections", "Maximum"),
         limit=_most_connections(settings) * 80 // 100,
-        minutes=5,
+        periods=5,
         missing=SILENCE_IS_TROUBLE,
     )
 
@@ -178,7 +288,7 @@ def _transaction_log(settings: Settings) -> Iterable[AlarmPlan]:
         REPLICATION_RULE,
     )
     late = settings.objectives.rpo_minutes * 60 // 3
-    for title, watches, limit, minutes, meaning in (
+    for title, watches, limit, periods, meaning in (
         (
             "Latency",
             arriving("ReplicationLatency", "Maximum"),
@@ -196,7 +306,7 @@ def _transaction_log(settings: Settings) -> Iterable[AlarmPlan]:
             meaning=f"The transaction log {meaning}.",
             watches=watches,
             limit=limit,
-            minutes=minutes,
+            periods=periods,
             missing=NOTHING_HAPPENED,
         )
 
@@ -210,7 +320,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
             meaning=f"DynamoDB turns requests to the table {plan.name} away.",
             watches=metrics.throttled(table, plan),
             limit=0,
-            minutes=2,
+            periods=2,
             missing=ALWAYS_IGNORED,
         )
         if not plan.strong:
@@ -221,7 +331,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
                 " (milliseconds).",
                 watches=metrics.replication_latency(table, lookup("PeerRegion")),
                 limit=10_000,
-                minutes=5,
+                periods=5,
                 missing=ALWAYS_IGNORED,
             )
     yield AlarmPlan(
@@ -230,7 +340,7 @@ def _tables(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="One entry in a hundred takes longer than 1 s to be held by two regions (milliseconds).",
         watches=metrics.put_latency(settings.names.shared("journal")),
         limit=1000,
-        minutes=5,
+        periods=5,
         missing=ALWAYS_IGNORED,
     )
 
@@ -244,7 +354,7 @@ def _network(settings: Settings) -> Iterable[AlarmPlan]:
         meaning="A NAT gateway has no port left for another connection to one destination.",
         watches=metrics.ports_denied(Select(number, gateways) for number in range(many)),
         limit=0,
-        minutes=3,
+        periods=3,
         missing=NOTHING_HAPPENED,
     )
 
@@ -256,7 +366,7 @@ def _health(check: Value) -> AlarmPlan:
         meaning="Route 53 finds the primary region unhealthy, and leads clients to the secondary.",
         watches=metrics.health(check),
         limit=1,
-        minutes=1,
+        periods=1,
         missing=SILENCE_IS_TROUBLE,
         below=True,
         only=("primary", HEALTH_IS_MEASURED),

@@ -4,7 +4,7 @@ The role that makes those stacks may make roles; this keeps what it makes as wea
 replication and log delivery need to be: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
-from awacs import backup, dynamodb, ec2, kms, logs, rds, s3, secretsmanager, tag, xray
+from awacs import awslambda, backup, dynamodb, ec2, kms, logs, rds, s3, secretsmanager, sqs, tag, xray
 from awacs.aws import Condition, Statement, StringEquals
 from troposphere import Template, iam
 
@@ -85,12 +85,24 @@ def _statements(settings: Settings) -> list[Statement]:
                 dynamodb.UpdateItem,
             ],
             arn("dynamodb", f"table/{names.shared('*')}", region="*"),
+            arn("dynamodb", f"table/{names.shared('*')}/index/*", region="*"),
         ),
         allow(
-            "ReadOwnSecrets",
-            [secretsmanager.GetSecretValue],
+            "UseOwnSecrets",
+            [
+                secretsmanager.DescribeSecret,
+                secretsmanager.GetSecretValue,
+                secretsmanager.PutSecretValue,
+                secretsmanager.UpdateSecretVersionStage,
+            ],
             arn("secretsmanager", f"secret:{names.secret('*')}", region="*"),
         ),
+        allow(
+            "CallFunctions",
+            [awslambda.InvokeFunction],
+            *(arn("lambda", f"function:{name}", region="*") for name in ours),
+        ),
+        allow("SendDeadLetters", [sqs.SendMessage], *(arn("sqs", name, region="*") for name in ours)),
         allow(
             "UseKeys",
             [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey],

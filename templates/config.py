@@ -65,6 +65,8 @@ DatabaseName = Annotated[
 Capacity = Annotated[
     float, Meta(ge=0.5, le=128, multiple_of=0.5, description="Aurora capacity units, 0.5 to 128 in halves")
 ]
+# A dispute about a payment may come months later, and what was asked for is the journal's to say.
+RetentionDays = Annotated[int, Meta(ge=90, le=36500, description="whole days, 90 to 36500")]
 Domain = Annotated[
     str,
     Meta(
@@ -120,6 +122,10 @@ class Database(Struct, frozen=True):
     max_capacity: Capacity
 
 
+class Journal(Struct, frozen=True):
+    retention_days: RetentionDays
+
+
 class Dns(Struct, frozen=True):
     domain: Domain
     hosted_zone_id: HostedZoneId | None = None
@@ -158,6 +164,7 @@ class Settings(Struct, frozen=True):
     regions: Regions
     network: Network
     database: Database
+    journal: Journal
     dns: Dns
     objectives: Objectives
     alerts: Alerts

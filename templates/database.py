@@ -15,6 +15,9 @@ from templates.places import IS_PRIMARY, here
 from templates.security_groups import PORT, add_security_groups
 
 CLUSTER_ENDPOINT = Link("Database", "ClusterEndpoint", "Host name of this region's cluster.")
+CLUSTER_READER_ENDPOINT = Link(
+    "Database", "ReaderEndpoint", "Host name at which this region's cluster can be read."
+)
 CLUSTER_PORT = Link("Database", "ClusterPort", "Port of this region's cluster.")
 APPLICATION_SECURITY_GROUP_ID = Link(
     "Database", "ApplicationSecurityGroupId", "Security group of whatever may reach the database."
@@ -63,6 +66,7 @@ def add_database(template: Template, settings: Settings, plan: DatabasePlan) -> 
         first = first or instance
         template.add_resource(keep(instance, disposable=settings.test_environment))
     template.add_output(CLUSTER_ENDPOINT.publish(names, cluster.get_att("Endpoint.Address")))
+    template.add_output(CLUSTER_READER_ENDPOINT.publish(names, cluster.get_att("ReadEndpoint.Address")))
     template.add_output(CLUSTER_PORT.publish(names, cluster.get_att("Endpoint.Port")))
     template.add_output(APPLICATION_SECURITY_GROUP_ID.publish(names, application.ref()))
     return cluster

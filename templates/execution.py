@@ -23,6 +23,7 @@ from templates import policies
 from templates.config import Settings
 from templates.names import Names, Place
 from templates.policies import Value, allow, arn, boundary_arn, bucket_arn
+from templates.workers import ROTATED
 
 _PLACES: tuple[Place, ...] = ("primary", "secondary")
 
@@ -41,6 +42,7 @@ def granted(settings: Settings, hosted_zone_id: Value) -> Mapping[str, list[Stat
         "network": _network(settings),
         "api": [*_apis(settings), *_certificates(settings), *_firewalls(settings), *_records(hosted_zone_id)],
         "code": [*_stacks(settings.names), *_functions(settings), *_roles(settings.names)],
+        "events": [*_schedules(settings), *_queues(settings), *_rotation(settings)],
         "watch": [*_log_groups(settings), *_alarms(settings), *_topics(settings)],
         "data": [*_databases(settings), *_backups(settings)],
         "storage": [*_keys(settings), *_buckets(settings)],
@@ -335,17 +337,21 @@ def _functions(settings: Settings) -> list[Statement]:
                 "CreateFunction",
                 "DeleteFunction",
                 "DeleteFunctionConcurrency",
+                "DeleteFunctionEventInvokeConfig",
                 "GetFunction",
                 "GetFunctionCodeSigningConfig",
                 "GetFunctionConfiguration",
+                "GetFunctionEventInvokeConfig",
                 "GetFunctionRecursionConfig",
                 "GetFunctionScalingConfig",
                 "GetPolicy",
                 "GetRuntimeManagementConfig",
                 "InvokeFunction",
+                "ListFunctionEventInvokeConfigs",
                 "ListTags",
                 "PublishVersion",
                 "PutFunctionConcurrency",
+                "PutFunctionEventInvokeConfig",
                 "PutFunctionRecursionConfig",
                 "PutFunctionScalingConfig",
                 "PutRuntimeManagementConfig",
@@ -354,8 +360,76 @@ def _functions(settings: Settings) -> list[Statement]:
                 "UntagResource",
                 "UpdateFunctionCode",
                 "UpdateFunctionConfiguration",
+                "UpdateFunctionEventInvokeConfig",
             ),
             *(arn("lambda", f"function:{name}", region="*") for name in _ours(settings.names)),
+            condition=regions,
+        ),
+    ]
+
+
+def _schedules(settings: Settings) -> list[Statement]:
+    """A schedule is named by its group, too."""
+    regions = _in_regions(settings)
+    ours = _ours(settings.names)
+    return [
+        allow(
+            "FindSchedules", _of("scheduler", "ListScheduleGroups", "ListSchedules"), "*", condition=regions
+        ),
+        allow(
+            "MakeSchedules",
+            _of(
+                "scheduler",
+                "CreateSchedule",
+                "CreateScheduleGroup",
+                "DeleteSchedule",
+                "DeleteScheduleGroup",
+                "GetSchedule",
+                "GetScheduleGroup",
+                "ListTagsForResource",
+                "TagResource",
+                "UntagResource",
+                "UpdateSchedule",
+            ),
+            *(arn("scheduler", f"schedule-group/{name}", region="*") for name in ours),
+            *(arn("scheduler", f"schedule/{name}/{name}", region="*") for name in ours),
+            condition=regions,
+        ),
+    ]
+
+
+def _queues(settings: Settings) -> list[Statement]:
+    regions = _in_regions(settings)
+    return [
+        allow("FindQueues", _of("sqs", "ListQueues"), "*", condition=regions),
+        allow(
+            "MakeQueues",
+            _of(
+                "sqs",
+                "CreateQueue",
+                "DeleteQueue",
+                "GetQueueAttributes",
+                "GetQueueUrl",
+                "ListQueueTags",
+                "SetQueueAttributes",
+                "TagQueue",
+                "UntagQueue",
+            ),
+            *(arn("sqs", name, region="*") for name in _ours(settings.names)),
+            condition=regions,
+        ),
+    ]
+
+
+def _rotation(settings: Settings) -> list[Statement]:
+    """The secrets are of `root`; a regional stack says only when they are rotated, and by which function."""
+    names, regions = settings.names, _in_regions(settings)
+    return [
+        allow("FindSecrets", _of("secretsmanager", "ListSecrets"), "*", condition=regions),
+        allow(
+            "RotateSecrets",
+            _of("secretsmanager", "CancelRotateSecret", "DescribeSecret", "RotateSecret"),
+            *(policies.secret_arn(names.secret(user), region="*") for user in ROTATED),
             condition=regions,
         ),
     ]

@@ -62,7 +62,7 @@ def _add_data_key(template: Template, settings: Settings) -> kms.Key:
             title="DataKey",
             description="Encrypts the payments, the functions and the logs of this region",
             alias=here(partial(names.alias, "data")),
-            services=("backup", "dynamodb", "lambda", "rds", "s3", "secretsmanager", "sns"),
+            services=("backup", "dynamodb", "lambda", "rds", "s3", "secretsmanager", "sns", "sqs"),
             regions=(settings.regions.primary, settings.regions.secondary),
             log_groups=(
                 names.log_group(f"{names.service}-*"),
@@ -73,6 +73,7 @@ def _add_data_key(template: Template, settings: Settings) -> kms.Key:
                 f"aws-waf-logs-{names.service}-*",  # AWS WAF writes to no other
             ),
             alarms=True,
+            statements=(policies.encrypt_schedules(f"{names.service}-*/{names.service}-*"),),
             disposable=settings.test_environment,
         ),
     )

@@ -77,6 +77,19 @@ def counted(namespace: str, function_service: str, name: str) -> Metric:
     return Metric(namespace, name, {"service": function_service}, "Sum")
 
 
+def reported(namespace: str, function_service: str, name: str) -> Metric:
+    """What our own code says of a state, as often as it looks: the worst of it."""
+    return Metric(namespace, name, {"service": function_service}, "Maximum")
+
+
+def waiting(queue: Value) -> Metric:
+    """Messages that nobody read. SQS reports nothing of a queue that was not used for six hours.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    return Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": queue}, "Maximum")
+
+
 def ports_denied(gateways: Iterable[Value]) -> Calculation:
     return total(
         [Metric("AWS/NATGateway", "ErrorPortAllocation", {"NatGatewayId": g}, "Sum") for g in gateways]

@@ -44,17 +44,20 @@ class Calculation:
 
 @dataclass(frozen=True, slots=True)
 class AlarmPlan:
-    """Rings when what it watches is beyond the limit for so many minutes in a row."""
+    """Rings when what it watches is beyond the limit for so many periods in a row: minutes, unless it is
+    reported less often.
+    """
 
     title: str
     component: str
     meaning: str
     watches: Metric | Calculation
     limit: float
-    minutes: int
+    periods: int
     missing: str
     below: bool = False  # beyond the limit is below it
     only: tuple[Place, str] | None = None  # in that place, and where that condition holds
+    period_seconds: int = PERIOD_SECONDS
 
 
 def total(metrics: list[Metric]) -> Calculation:
@@ -83,25 +86,25 @@ def add_alarm(template: Template, names: Names, topic: Topic, plan: AlarmPlan) -
         OKActions=[topic.arn],
         ComparisonOperator="LessThanThreshold" if plan.below else "GreaterThanThreshold",
         Threshold=plan.limit,
-        EvaluationPeriods=plan.minutes,
-        DatapointsToAlarm=plan.minutes,
+        EvaluationPeriods=plan.periods,
+        DatapointsToAlarm=plan.periods,
         TreatMissingData=plan.missing,
         DependsOn=[topic.policy],  # an alarm judged before it may publish is not heard
     )
     if isinstance(plan.watches, Calculation):
-        alarm.Metrics = _queries(plan.watches)
+        alarm.Metrics = _queries(plan.watches, plan.period_seconds)
     else:
-        _watch(alarm, plan.watches)
+        _watch(alarm, plan.watches, plan.period_seconds)
     if plan.only is not None:
         alarm.Condition = plan.only[1]
     return template.add_resource(alarm)
 
 
-def _watch(alarm: cloudwatch.Alarm, metric: Metric) -> None:
+def _watch(alarm: cloudwatch.Alarm, metric: Metric, period_seconds: int) -> None:
     alarm.Namespace = metric.namespace
     alarm.MetricName = metric.name
     alarm.Dimensions = _dimensions(metric)
-    alarm.Period = PERIOD_SECONDS
+    alarm.Period = period_seconds
     if metric.statistic.startswith("p"):
         alarm.ExtendedStatistic = metric.statistic
         # A percentile of a handful of requests says nothing.
@@ -110,7 +113,7 @@ def _watch(alarm: cloudwatch.Alarm, metric: Metric) -> None:
         alarm.Statistic = metric.statistic
 
 
-def _queries(calculation: Calculation) -> list[cloudwatch.MetricDataQuery]:
+def _queries(calculation: Calculation, period_seconds: int) -> list[cloudwatch.MetricDataQuery]:
     result = cloudwatch.MetricDataQuery(Id="result", Expression=calculation.expression, ReturnData=True)
     return [
         result,
@@ -121,7 +124,7 @@ def _queries(calculation: Calculation) -> list[cloudwatch.MetricDataQuery]:
                     Metric=cloudwatch.Metric(
                         Namespace=metric.namespace, MetricName=metric.name, Dimensions=_dimensions(metric)
                     ),
-                    Period=PERIOD_SECONDS,
+                    Period=period_seconds,
                     Stat=metric.statistic,
                 ),
                 ReturnData=False,

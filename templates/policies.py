@@ -136,12 +136,13 @@ def use_table(sid: str, table: str, *actions: Action) -> Statement:
 
 
 def read_secrets(*secrets: str, region: str = "${AWS::Region}") -> Statement:
+    arns = (secret_arn(secret, region) for secret in secrets)
+    return allow("ReadSecrets", [secretsmanager.GetSecretValue], *arns)
+
+
+def secret_arn(secret: str, region: str = "${AWS::Region}") -> Sub:
     """Secrets Manager adds six random characters to a name, and they differ after a secret was made again."""
-    return allow(
-        "ReadSecrets",
-        [secretsmanager.GetSecretValue],
-        *(arn("secretsmanager", f"secret:{secret}-??????", region=region) for secret in secrets),
-    )
+    return arn("secretsmanager", f"secret:{secret}-??????", region=region)
 
 
 def describe_global_cluster(global_cluster: str) -> Statement:
@@ -203,6 +204,16 @@ def let_services_keep_key(endpoints: Sequence[Sub]) -> Statement:
         Bool({"kms:GrantIsForAWSResource": "true"}),
         StringEquals({"kms:ViaService": list(endpoints)}),
     )
+
+
+def encrypt_schedules(schedules: str) -> Statement:
+    """Whoever IAM lets make a schedule or have it run; the encryption context says which (a pattern).
+
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/encryption-rest.html
+    """
+    context = "kms:EncryptionContext:aws:scheduler:schedule:arn"
+    own = ArnLike({context: arn("scheduler", f"schedule/{schedules}")})
+    return _for_account("EncryptSchedules", [kms.Decrypt, kms.GenerateDataKey], own)
 
 
 def encrypt_logs(*log_groups: str) -> Statement:
@@ -283,7 +294,7 @@ def reach_own_tables(tables: str) -> Statement:
     )
 
 
-def _for_account(sid: str, actions: list[Action], *conditions: Bool | StringEquals) -> Statement:
+def _for_account(sid: str, actions: list[Action], *conditions: ArnLike | Bool | StringEquals) -> Statement:
     statement = Statement(Sid=sid, Effect=Allow, Principal=account(), Action=actions, Resource=["*"])
     if conditions:
         statement.Condition = Condition(list(conditions))

@@ -1,37 +1,32 @@
-"""The regional stack that is a release: functions, API, host names, alarms, and the schema they need."""
+"""The regional stack that is a release: functions and what starts them, API, host names, alarms, schema."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from awacs import dynamodb, kms
-from awacs.aws import Statement
-from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, awslambda
+from awacs import awslambda as lambda_actions
+from awacs import dynamodb
+from troposphere import AWSHelperFn, Output, Parameter, Sub, Template
 
-from templates import policies
+from templates import plans, policies
 from templates.alarms import add_health_condition, alarms
 from templates.api import ApiPlan, add_api, problem, problems
 from templates.config import Settings
 from templates.custom import SchemaMigration
-from templates.database import APPLICATION_SECURITY_GROUP_ID, CLUSTER_ENDPOINT, CLUSTER_PORT
+from templates.dead_letters import add_dead_letters, add_event_config, may_send_dead_letters
 from templates.encryption import KEY_ARN
 from templates.firewall import FirewallPlan, add_firewall
-from templates.functions import (
-    MIGRATIONS_PACKAGE,
-    SERVICE_PACKAGE,
-    FunctionPlan,
-    Placement,
-    add_function,
-    packaged,
-)
+from templates.functions import MIGRATIONS_PACKAGE, FunctionPlan, add_function
 from templates.monitoring import AlarmPlan, add_alarm
-from templates.network import PRIVATE_SUBNET_IDS
 from templates.notifications import add_topic
 from templates.peering import add_peering_routes
-from templates.places import add_places, here
+from templates.places import add_places, here, lookup, peer
+from templates.plans import function_plan, use_table
 from templates.policies import Value
+from templates.rotation import add_rotation
 from templates.routing import RoutingPlan, add_routing
-from templates.storage import CODE_BUCKET_NAME
+from templates.schedules import add_group, add_schedule
+from templates.workers import rotate, timers
 
 HOSTED_ZONE_ID = "HostedZoneId"
 PEERING_CONNECTION_ID = "PeeringConnectionId"
@@ -63,6 +58,7 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     migration = _add_migration(template, settings)
     api_function = add_function(template, settings, _api_plan(settings))
     api_function.DependsOn = [migration]  # a release whose migration fails never gets to run its code
+    _add_workers(template, settings, migration)
     stage = add_api(template, _rest_api_plan(settings, openapi), api_function)
     add_firewall(template, _firewall_plan(settings, openapi), stage)
     health_check = add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
@@ -81,9 +77,24 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     return template
 
 
+def _add_workers(template: Template, settings: Settings, migration: SchemaMigration) -> None:
+    queue = add_dead_letters(template, settings)
+    group = add_group(template, settings)
+    for timer in timers(settings):
+        function = add_function(template, settings, may_send_dead_letters(settings, timer.plan))
+        function.DependsOn = [migration]
+        # Started before it is said where failures go, it would lose one.
+        events = add_event_config(template, timer.plan, function, queue, timer.age_seconds)
+        add_schedule(template, settings, timer, function, group, queue).DependsOn = [events]
+    function = add_function(template, settings, rotate(settings))
+    function.DependsOn = [migration]  # it changes the passwords of users that the migration makes
+    add_rotation(template, function)
+
+
 def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
     """Of one region; `health_check` is the id of the primary's."""
-    return alarms(settings, [_api_plan(settings), _migrate_plan(settings)], health_check)
+    functions = [_api_plan(settings), _migrate_plan(settings), rotate(settings)]
+    return alarms(settings, functions, timers(settings), health_check)
 
 
 def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperFn) -> None:
@@ -138,93 +149,51 @@ def _add_migration(template: Template, settings: Settings) -> SchemaMigration:
 
 def _api_plan(settings: Settings) -> FunctionPlan:
     names = settings.names
-    tables = {name: names.shared(name) for name in ("sessions", "journal", "control", "directory")}
-    environment: dict[str, Value] = {f"{name.upper()}_TABLE": table for name, table in tables.items()}
-    environment |= _database(settings)
-    environment |= {
-        "DATABASE_SECRET": names.secret("application"),
-        "POWERTOOLS_SERVICE_NAME": "api",
-        "POWERTOOLS_METRICS_NAMESPACE": names.metrics,
-        "POWERTOOLS_LOG_LEVEL": "INFO",
-    }
-    key_arn = KEY_ARN.read(names)
-    return FunctionPlan(
-        title="Api",
-        name=here(partial(names.regional, "api")),
-        role_name=here(partial(names.regional, "api")),
-        boundary=policies.boundary_arn(names),
-        description="Answers the payment API",
-        handler="handlers.api.handle",
-        code=_code(settings, SERVICE_PACKAGE),
-        key_arn=key_arn,
-        environment=environment,
+    peer_function = peer(partial(names.regional, "api"))
+    return function_plan(
+        settings,
+        "Api",
+        "Answers the payment API",
+        environment={
+            **plans.tables(settings, "sessions", "journal", "control", "directory"),
+            **plans.writer(settings),
+            **plans.application(settings),
+            "PEER_REGION": lookup("PeerRegion"),
+            "PEER_FUNCTION": peer_function,
+        },
         statements=(
-            policies.use_table("UseSessions", tables["sessions"], dynamodb.GetItem, dynamodb.PutItem),
-            policies.use_table("UseJournal", tables["journal"], dynamodb.GetItem, dynamodb.PutItem),
-            policies.use_table("ReadControl", tables["control"], dynamodb.GetItem),
-            policies.use_table("ReadDirectory", tables["directory"], dynamodb.BatchGetItem, dynamodb.GetItem),
-            policies.use_key_through(
-                "UseKeyForTables", key_arn, "dynamodb", kms.Decrypt, kms.GenerateDataKey
+            use_table(settings, "sessions", dynamodb.GetItem, dynamodb.PutItem),
+            use_table(settings, "journal", dynamodb.GetItem, dynamodb.PutItem),
+            use_table(settings, "control", dynamodb.GetItem),
+            use_table(settings, "directory", dynamodb.BatchGetItem, dynamodb.GetItem),
+            plans.decrypt_tables(settings),
+            *plans.read_secrets(settings, "application"),
+            policies.allow(
+                "Forward",
+                [lambda_actions.InvokeFunction],
+                policies.arn(
+                    "lambda", "function:${Function}", region=lookup("PeerRegion"), Function=peer_function
+                ),
             ),
-            *_read_secrets(settings, "application"),
         ),
         timeout_seconds=_API_TIMEOUT_SECONDS,
         memory_mb=1024,
-        placement=_placement(settings),
     )
 
 
 def _migrate_plan(settings: Settings) -> FunctionPlan:
     names = settings.names
     users = ("master", "migrator", "application")
-    return FunctionPlan(
-        title="Migrate",
-        name=here(partial(names.regional, "migrate")),
-        role_name=here(partial(names.regional, "migrate")),
-        boundary=policies.boundary_arn(names),
-        description="Brings the ledger's schema to what this release needs",
-        handler="handlers.migrate.handle",
-        code=_code(settings, MIGRATIONS_PACKAGE),
-        key_arn=KEY_ARN.read(names),
+    return function_plan(
+        settings,
+        "Migrate",
+        "Brings the ledger's schema to what this release needs",
         environment={
-            **_database(settings),
-            # Who the writer is, a database cannot say: it is asked of the global cluster.
-            "GLOBAL_CLUSTER": names.shared("ledger"),
-            "DATABASE_CLUSTER": here(partial(names.regional, "ledger")),
+            **plans.writer(settings),
+            **plans.clusters(settings),
             **{f"{user.upper()}_SECRET": names.secret(user) for user in users},
         },
-        statements=(
-            policies.describe_global_cluster(names.shared("ledger")),
-            *_read_secrets(settings, *users),
-        ),
+        statements=(plans.describe_clusters(settings), *plans.read_secrets(settings, *users)),
         timeout_seconds=_MIGRATION_TIMEOUT_SECONDS,
-        memory_mb=512,
-        placement=_placement(settings),
-    )
-
-
-def _database(settings: Settings) -> dict[str, Value]:
-    return {
-        "DATABASE_HOST": CLUSTER_ENDPOINT.read(settings.names),
-        "DATABASE_PORT": CLUSTER_PORT.read(settings.names),
-        "DATABASE_NAME": settings.database.name,
-    }
-
-
-def _read_secrets(settings: Settings, *users: str) -> tuple[Statement, ...]:
-    names = settings.names
-    return (
-        policies.read_secrets(*map(names.secret, users)),
-        policies.use_key_through("UseKeyForSecrets", KEY_ARN.read(names), "secretsmanager", kms.Decrypt),
-    )
-
-
-def _code(settings: Settings, package: str) -> awslambda.Code:
-    return packaged(CODE_BUCKET_NAME.read(settings.names), package)
-
-
-def _placement(settings: Settings) -> Placement:
-    return Placement(
-        subnet_ids=PRIVATE_SUBNET_IDS.read(settings.names),
-        security_group_id=APPLICATION_SECURITY_GROUP_ID.read(settings.names),
+        package=MIGRATIONS_PACKAGE,
     )

@@ -1,4 +1,4 @@
-"""The tables both regions share: sessions, journal, control record, directory."""
+"""The tables both regions share: sessions, journal, control record, directory, bookmarks."""
 
 from dataclasses import dataclass
 
@@ -29,6 +29,8 @@ TABLES = (
     TablePlan("journal", key="payment_id", strong=True, work_list=True),
     TablePlan("control", key="id", strong=True),
     TablePlan("directory", key="id", strong=True),
+    # Bookmarks, apart from the control record: whoever keeps them must not be able to write that.
+    TablePlan("progress", key="id", strong=True),
 )
 
 

@@ -2,12 +2,16 @@
 
 _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
+_TIMED = ("Sweep", "Settle", "Ship", "Audit")
+_FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate")
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
-    *(f"{function}Function{what}" for function in ("Api", "Migrate") for what in _FUNCTION_ALARMS),
+    *(f"{function}Function{what}" for function in _FUNCTIONS for what in _FUNCTION_ALARMS),
+    *(f"{function}FunctionIdle" for function in _TIMED),
+    *("Mistakes", "OpenEntries", "OldestOpenEntry", "Differences", "AuditAge", "LogAge", "DeadLetters"),
     *("LedgerCapacity", "LedgerConnections", "LedgerLag", "LedgerProcessor", "LedgerUnreachable"),
     *("LogBytes", "LogFailures", "LogLatency", "LogOperations"),
-    *(f"{table}Throttles" for table in ("Control", "Directory", "Journal", "Sessions")),
+    *(f"{table}Throttles" for table in ("Control", "Directory", "Journal", "Progress", "Sessions")),
     *("JournalLatency", "SessionsLag", "NatPorts"),
 )
 
@@ -39,6 +43,10 @@ LEAVES: dict[str, dict[str, str]] = {
     "service": {
         **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS},
         "Subscriptionb69f14b8": "tells the operators",
+        **{f"{function}Schedule": "starts the function by the clock" for function in _TIMED},
+        "DeadLettersPolicy": "refuses whoever comes without TLS",
+        "ApplicationRotation": "has the secret rotated",
+        "MigratorRotation": "has the secret rotated",
         "FirewallAssociation": "puts the firewall before the API",
         "FirewallLogging": "keeps what the firewall decided",
         "ApiMayInvoke": "lets the API call its function",
@@ -72,14 +80,19 @@ REACHES: dict[str, dict[str, str]] = {
         "ReplicationRole": "may send the log to the other region's bucket",
         "TransactionsBucket": "sends the log there",
     },
-    "service": {},
+    "service": {
+        "ApiFunction": "forwards to the other region while that is the active one",
+        "ApiRole": "may do so",
+        "RotateRole": "the writer may be in either region; secrets are rotated as long as both are there",
+    },
 }
-"""Copies that are sent. Nothing waits for what they name: without the other region they are sent later."""
+"""What is sent, asked or handed on. Nothing that one region needs when the other is gone waits for it."""
 
 WILDCARDS: dict[str, str] = {
     "AdministerKey": "in a key policy * is the key itself; the actions neither encrypt nor decrypt",
     "AnswerCloudFormation": "object keys in CloudFormation's own bucket; only addresses that were signed",
     "AttachToNetwork": "Describe knows no resources, and a network interface has no name before it exists",
+    "EncryptSchedules": "in a key policy * is the key itself; bound to our schedules",
     "EncryptAlarms": "in a key policy * is the key itself; only for alarms of this account",
     "DeleteVersions": "everything in a test environment's buckets, and in no other's",
     "DeliverAccessLogs": "whatever S3 calls its logs; bound to our buckets",
@@ -108,6 +121,9 @@ WILDCARDS: dict[str, str] = {
     "FindFirewalls": "lists know no resources",
     "FindFunctions": "lists know no resources",
     "FindNetworks": "lists know no resources",
+    "FindQueues": "lists know no resources",
+    "FindSchedules": "lists know no resources",
+    "FindSecrets": "lists know no resources",
     "FindRoles": "lists know no resources",
     "GuardStages": "a stage's API has an id of API Gateway's",
     "MakeApis": "an API's id is API Gateway's",
@@ -137,11 +153,13 @@ WILDCARDS: dict[str, str] = {
     "TagCertificates": "cannot be named before they exist; never what has another's tags",
     "TagKeys": "cannot be named before they exist; never what has another's tags",
     "TagNetworks": "cannot be named before they exist; never what has another's tags",
-    "ReadOwnSecrets": "the database users' secrets; which one, the role's own policy says",
+    "UseOwnSecrets": "the database users' secrets; which one, the role's own policy says",
+    "UseTables": "indexes of our tables; which one, the role's own policy says",
     "UseDatabases": "AWS Backup names its snapshots itself, all with the same beginning",
     "UseBuckets": "everything in our buckets, as far as a role's own policy lets it",
     "UseKeys": "a boundary grants nothing: which key, the role's own policy says",
     "UseOwnKeys": "the key is told by its alias, which IAM takes as a condition only",
+    "WriteLog": "every object of the transaction log",
     "WriteLogs": "a boundary grants nothing: which group, the role's own policy says",
     "UseKeyForControlRecord": "the key is told by its alias, which IAM takes as a condition only",
     "UsePrimaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",

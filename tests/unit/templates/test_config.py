@@ -31,6 +31,8 @@ engine_version = "14.6"
 name = "ledger"
 min_capacity = 0.5
 max_capacity = 16
+[journal]
+retention_days = 400
 [dns]
 domain = "payments.example.com"
 [objectives]
@@ -58,7 +60,7 @@ SETS = (
     " or eu-central-1, eu-west-1, eu-west-2, eu-west-3 or ap-northeast-1, ap-northeast-2, ap-northeast-3"
 )
 SECTIONS = (
-    "service, environment, regions, network, database, dns, objectives, alerts, audit, failover,"
+    "service, environment, regions, network, database, journal, dns, objectives, alerts, audit, failover,"
     " functions, test_environment"
 )
 
@@ -265,6 +267,16 @@ def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
             "database.max_capacity: found 0.5; allowed: at least 1 and at least min_capacity, 0.5",
         ),
         (
+            "retention_days = 400",
+            "retention_days = 30",
+            "journal.retention_days: found 30; allowed: whole days, 90 to 36500",
+        ),
+        (
+            "retention_days = 400",
+            'retention_days = "for ever"',
+            'journal.retention_days: found "for ever"; allowed: whole days, 90 to 36500',
+        ),
+        (
             'domain = "payments.example.com"',
             'domain = "Payments_example"',
             'dns.domain: found "Payments_example"; allowed: a domain name in lower case, such as'
@@ -405,8 +417,8 @@ def test_names_that_aws_would_refuse(tmp_path: Path) -> None:
         "deployment.toml: service: found 61 characters in"
         ' "payments-ledger-secondary-a-very-long-environment-name-indeed", the name of the Backup vault;'
         " allowed: at most 50 characters",
-        "deployment.toml: service: found 68 characters in"
-        ' "payments-stackset-administration-a-very-long-environment-name-indeed", the name of the IAM role;'
+        "deployment.toml: service: found 70 characters in"
+        ' "payments-settle-schedule-secondary-a-very-long-environment-name-indeed", the name of the IAM role;'
         " allowed: at most 64 characters",
     ]
 

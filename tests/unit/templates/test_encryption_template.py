@@ -16,10 +16,10 @@ def policy() -> dict[str, Any]:
 
 def test_data_is_decrypted_by_way_of_services_only(policy: dict[str, Any]) -> None:
     uses = {sid for sid, s in policy.items() if {"kms:Decrypt", "kms:*"} & set(s["Action"])}
-    assert uses == {"UseThroughServices", "EncryptLogs", "EncryptAlarms"}
+    assert uses == {"UseThroughServices", "EncryptLogs", "EncryptAlarms", "EncryptSchedules"}
     endpoints = policy["UseThroughServices"]["Condition"]["StringEquals"]["kms:ViaService"]
     services = {endpoint["Fn::Sub"].split(".")[0] for endpoint in endpoints}
-    assert services == {"backup", "dynamodb", "lambda", "rds", "s3", "secretsmanager", "sns"}
+    assert services == {"backup", "dynamodb", "lambda", "rds", "s3", "secretsmanager", "sns", "sqs"}
 
 
 def test_the_key_can_always_be_administered(policy: dict[str, Any]) -> None:
