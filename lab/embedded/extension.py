@@ -42,6 +42,7 @@ MODULES = (
     "rotation",
     "route53",
     "s3",
+    "schedules",
     "secret_versions",
     "secrets",
     "stacksets",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from tests.rules import keeping_laws, operating_laws
+from tests.rules import keeping_laws, operating_laws, starting_laws
 from tests.rules.expectations import KEPT, LEAVES, OPTIONAL_LEAVES, REACHES, WILDCARDS
 from tests.rules.reading import in_region, listed, of_type, references, statements, strings, walk
 from tests.rules.variants import REGIONAL, Template, Variant
@@ -52,6 +52,9 @@ NAMES = {
     "AWS::RDS::GlobalCluster": ("GlobalClusterIdentifier", "{}"),
     "AWS::S3::Bucket": ("BucketName", "{}-[0-9a-f]{{8}}"),
     "AWS::SNS::Topic": ("TopicName", "{}"),
+    "AWS::SQS::Queue": ("QueueName", "{}"),
+    "AWS::Scheduler::Schedule": ("Name", "{}"),
+    "AWS::Scheduler::ScheduleGroup": ("Name", "{}"),
     "AWS::WAFv2::WebACL": ("Name", "{}"),
 }
 CREDENTIAL = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN|(?i:password|token|secret)=\S{8,}")
@@ -72,6 +75,8 @@ def everything_is_encrypted_with_our_keys(name: str, template: Template, variant
         "AWS::RDS::DBCluster": ["StorageEncrypted", "KmsKeyId"],
         "AWS::RDS::DBInstance": ["EnablePerformanceInsights", "PerformanceInsightsKMSKeyId"],
         "AWS::RDS::GlobalCluster": ["StorageEncrypted"],
+        "AWS::SQS::Queue": ["KmsMasterKeyId"],
+        "AWS::Scheduler::Schedule": ["KmsKeyArn"],
         "AWS::SecretsManager::Secret": ["KmsKeyId", "ReplicaRegions"],
         "AWS::KMS::Key": ["EnableKeyRotation"],
     }.items():
@@ -295,7 +300,7 @@ def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> 
     if name != "root":
         return
     after = {title: _everything_before(title, template["Resources"]) for title in template["Resources"]}
-    tables = ["SessionsTable", "JournalTable", "ControlTable", "DirectoryTable"]
+    tables = ["SessionsTable", "JournalTable", "ControlTable", "DirectoryTable", "ProgressTable"]
     secrets = ["MasterSecret", "MigratorSecret", "ApplicationSecret"]
     emptied = ["EmptiedBuckets"] if variant.settings.test_environment else []
     for title, first in {
@@ -344,4 +349,5 @@ LAWS: tuple[Law, ...] = (
     root_rolls_out_in_order,
     *keeping_laws.LAWS,
     *operating_laws.LAWS,
+    *starting_laws.LAWS,
 )

@@ -15,6 +15,7 @@ _ARNS = {
     "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{id}:*",
     "AWS::S3::Bucket": "arn:aws:s3:::{id}",
     "AWS::DynamoDB::GlobalTable": "arn:aws:dynamodb:{region}:{account}:table/{id}",
+    "AWS::Scheduler::ScheduleGroup": "arn:aws:scheduler:{region}:{account}:schedule-group/{id}",
     "AWS::RDS::DBCluster": "arn:aws:rds:{region}:{account}:cluster:{id}",
 }
 
@@ -140,6 +141,9 @@ class Intrinsics:
             case "AWS::EC2::EIP", "AllocationId":
                 addresses = self._aws("ec2").describe_addresses()["Addresses"]
                 return next(one["AllocationId"] for one in addresses if one["PublicIp"] == physical_id)
+            case "AWS::SQS::Queue", "Arn":
+                queue = physical_id.rpartition("/")[2]
+                return f"arn:aws:sqs:{self._region}:{self._account}:{queue}"
             case "AWS::EC2::SecurityGroup", "GroupId":
                 return physical_id
             case "AWS::ApiGateway::DomainName", _:

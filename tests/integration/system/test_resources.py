@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.integration.system.comparison import differences
 from tests.integration.system.deployment import REPOSITORY, System
-from tests.integration.system.proofs import databases, network, operations, requests, rollout, storage
+from tests.integration.system.proofs import databases, events, network, operations, requests, rollout, storage
 from tests.integration.system.stacks import REGIONAL, Resource, Stack
 
 _INSTANCES = [
@@ -21,6 +21,7 @@ _INSTANCES = [
 ]
 _PROOFS: dict[str, Callable[[Resource], dict[str, Any]]] = {
     **databases.PROOFS,
+    **events.PROOFS,
     **network.PROOFS,
     **operations.PROOFS,
     **requests.PROOFS,
