@@ -20,9 +20,11 @@ from templates.names import Place
 from templates.peering import add_peering
 from templates.policies import Value
 from templates.rollout import SERVICE_TIMEOUT_SECONDS, add_rollout, emptied_buckets
+from templates.rotation import secret_parameter
 from templates.stacksets import Roles, StackSetPlan, add_roles, add_stack_set, trial_session
 from templates.tables import add_tables
 from templates.target import add_environment
+from templates.workers import ROTATED
 
 SERVICE_REGION_ORDER = "ServiceRegionOrder"
 
@@ -99,6 +101,7 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             {
                 service.HOSTED_ZONE_ID: hosted_zone_id,
                 service.PEERING_CONNECTION_ID: peering.ref(),
+                **{secret_parameter(user): secrets[user].ref() for user in ROTATED},
             },
         ),
         after=[filled, code, control, *tables.values()],

@@ -23,6 +23,7 @@ from templates.peering import add_peering_routes
 from templates.places import add_places, here, lookup, peer
 from templates.plans import function_plan, use_table
 from templates.policies import Value
+from templates.rotation import add_rotation
 from templates.routing import RoutingPlan, add_routing
 from templates.schedules import add_group, add_schedule
 from templates.workers import rotate, timers
@@ -86,7 +87,7 @@ def _add_workers(template: Template, settings: Settings, migration: SchemaMigrat
         events = add_event_config(template, timer.plan, function, queue, timer.age_seconds)
         add_schedule(template, settings, timer, function, group, queue).DependsOn = [events]
     function = add_function(template, settings, rotate(settings))
-    function.DependsOn = [migration]  # it changes the passwords of users that the migration makes
+    add_rotation(template, function, migration)
 
 
 def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:

@@ -1,4 +1,4 @@
-"""What starts functions, and where what they could not do goes: Scheduler, Lambda and SQS say so."""
+"""What starts functions, and where what they could not do goes: Scheduler, Lambda, SQS and Secrets Manager say so."""
 
 import json
 from typing import Any
@@ -51,10 +51,19 @@ def _attributes(resource: Resource, url: str) -> Found:
     return found
 
 
+def _rotation(rotation: Resource) -> Found:
+    """By the function, as often as the template says; nothing was rotated because of it."""
+    found: Found = rotation.aws("secretsmanager").describe_secret(SecretId=rotation.physical_id)
+    if not found["RotationEnabled"]:
+        raise LookupError("it is not rotated")
+    return found | {"SecretId": found["ARN"]}
+
+
 PROOFS = {
     "AWS::Lambda::EventInvokeConfig": _event_config,
     "AWS::SQS::Queue": _queue,
     "AWS::SQS::QueuePolicy": _queue_policy,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::Scheduler::ScheduleGroup": _group,
+    "AWS::SecretsManager::RotationSchedule": _rotation,
 }

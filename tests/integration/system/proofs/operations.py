@@ -37,6 +37,7 @@ def _permission(permission: Resource) -> Found:
         "Action": statement["Action"],
         "FunctionName": statement["Resource"],
         "Principal": statement["Principal"]["Service"],
+        "SourceAccount": statement["Condition"].get("StringEquals", {}).get("AWS:SourceAccount"),
         "SourceArn": statement["Condition"]["ArnLike"]["AWS:SourceArn"],
     }
 
