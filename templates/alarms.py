@@ -29,8 +29,6 @@ from templates.transactions import REPLICATION_RULE
 
 HEALTH_METRICS_REGION = "us-east-1"
 HEALTH_IS_MEASURED = "HealthIsMeasured"
-# Of the function's time limit: what takes longer is about to be cut off.
-_SLOW = 0.8
 # At a hundred payments a second, which is what settles within two minutes.
 _MANY_OPEN = 10_000
 # At least as long as what is watched is silent in between: an alarm over less would be over in a minute.
@@ -110,8 +108,8 @@ def _function(plan: FunctionPlan) -> Iterable[AlarmPlan]:
             "Duration",
             "Duration",
             "Maximum",
-            _SLOW * 1000 * plan.timeout_seconds,
-            f"took more than {_SLOW:.0%} of its {plan.timeout_seconds} s (milliseconds)",
+            1000 * plan.slow_seconds,
+            f"took more than {plan.slow_seconds} of its {plan.timeout_seconds} s (milliseconds)",
         ),
     ):
         yield AlarmPlan(

@@ -52,6 +52,12 @@ class FunctionPlan:
     memory_mb: int
     placement: Placement | None = None
     boundary: Value | None = None  # every role of a regional stack has one
+    works_seconds: int = 0  # as long as it may: slower than that is slow, and else 80 % of the time limit
+
+    @property
+    def slow_seconds(self) -> int:
+        """What takes longer is about to be cut off."""
+        return max(self.works_seconds, self.timeout_seconds * 8 // 10)
 
 
 def packaged(bucket: Value, package: str) -> awslambda.Code:

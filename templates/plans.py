@@ -33,6 +33,7 @@ def function_plan(
     timeout_seconds: int,
     memory_mb: int = 512,
     package: str = SERVICE_PACKAGE,
+    works_seconds: int = 0,
 ) -> FunctionPlan:
     """A function in the private subnets, named like its module under ``handlers``."""
     names = settings.names
@@ -56,6 +57,7 @@ def function_plan(
         },
         statements=statements,
         timeout_seconds=timeout_seconds,
+        works_seconds=works_seconds,
         memory_mb=memory_mb,
         placement=Placement(
             subnet_ids=PRIVATE_SUBNET_IDS.read(names),

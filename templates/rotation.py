@@ -34,7 +34,7 @@ def add_rotation(template: Template, function: awslambda.Function, migration: Sc
         permission = template.add_resource(
             awslambda.Permission(
                 f"{user.capitalize()}MayRotate",
-                FunctionName=function.ref(),
+                FunctionName=function.get_att("Arn"),
                 Action="lambda:InvokeFunction",
                 Principal="secretsmanager.amazonaws.com",
                 SourceAccount=policies.ACCOUNT,

@@ -40,9 +40,9 @@ def _sweep(settings: Settings) -> FunctionPlan:
         },
         statements=(
             plans.query_open(settings),
-            use_table(settings, "journal", dynamodb.BatchGetItem, dynamodb.GetItem),
+            use_table(settings, "journal", dynamodb.BatchGetItem),
             use_table(settings, "control", dynamodb.GetItem),
-            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem, dynamodb.UpdateItem),
+            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem),
             plans.decrypt_tables(settings),
             *plans.read_secrets(settings, "application"),
         ),
@@ -63,7 +63,7 @@ def _settle(settings: Settings) -> FunctionPlan:
         },
         statements=(
             plans.query_open(settings),
-            use_table(settings, "journal", dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.UpdateItem),
+            use_table(settings, "journal", dynamodb.UpdateItem),
             use_table(settings, "control", dynamodb.GetItem),
             plans.decrypt_tables(settings),
             plans.describe_clusters(settings),
@@ -88,7 +88,7 @@ def _ship(settings: Settings) -> FunctionPlan:
         },
         statements=(
             use_table(settings, "control", dynamodb.GetItem),
-            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem, dynamodb.UpdateItem),
+            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem),
             plans.decrypt_tables(settings),
             policies.allow(
                 "WriteLog",
@@ -122,16 +122,16 @@ def _audit(settings: Settings) -> FunctionPlan:
                 settings,
                 "journal",
                 dynamodb.BatchGetItem,
-                dynamodb.GetItem,
                 dynamodb.Scan,
                 dynamodb.UpdateItem,
             ),
             use_table(settings, "control", dynamodb.GetItem),
-            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem, dynamodb.UpdateItem),
+            use_table(settings, "progress", dynamodb.GetItem, dynamodb.PutItem),
             plans.decrypt_tables(settings),
             *plans.read_secrets(settings, "application"),
         ),
         timeout_seconds=840,  # the next one starts after 15 minutes
+        works_seconds=830,  # it works as long as it may, and ends itself 20 s before that
         memory_mb=1024,
     )
 

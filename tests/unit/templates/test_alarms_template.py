@@ -45,7 +45,11 @@ def test_failed_requests_are_those_of_clients_not_of_health_checks(resources: di
 
 
 def test_every_function_has_alarms_on_errors_throttles_and_duration(resources: dict[str, Any]) -> None:
-    for function, limit in {"Api": 22_400, "Migrate": 480_000}.items():
+    limits = {
+        **{"Api": 22_000, "Migrate": 480_000, "Rotate": 48_000},
+        **{"Sweep": 96_000, "Settle": 96_000, "Ship": 192_000, "Audit": 830_000},
+    }
+    for function, limit in limits.items():
         for what in ("Errors", "Throttles", "Duration"):
             alarm = resources[f"{function}Function{what}Alarm"]["Properties"]
             assert alarm["MetricName"] == what

@@ -1,4 +1,4 @@
-"""What starts functions, and where what they could not do goes: Scheduler, Lambda, SQS and Secrets Manager say so."""
+"""What starts functions, and where what they could not do goes, in the words of their services."""
 
 import json
 from typing import Any
