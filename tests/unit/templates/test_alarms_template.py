@@ -46,8 +46,13 @@ def test_failed_requests_are_those_of_clients_not_of_health_checks(resources: di
 
 def test_every_function_has_alarms_on_errors_throttles_and_duration(resources: dict[str, Any]) -> None:
     limits = {
-        **{"Api": 22_000, "Migrate": 480_000, "Rotate": 48_000},
-        **{"Sweep": 96_000, "Settle": 96_000, "Ship": 192_000, "Audit": 830_000},
+        "Api": 22_000,
+        "Migrate": 480_000,
+        "Rotate": 48_000,
+        "Sweep": 96_000,
+        "Settle": 96_000,
+        "Ship": 192_000,
+        "Audit": 830_000,
     }
     for function, limit in limits.items():
         for what in ("Errors", "Throttles", "Duration"):
