@@ -124,7 +124,7 @@ class _Rows:
         self._check(epoch)
         rows = [
             each
-            for each in self.world.copied
+            for each in self._copy()
             if after < each.position
             and each.txid < self.world.cutoff
             and (through is None or each.position <= through)
@@ -133,10 +133,14 @@ class _Rows:
 
     def waiting_since(self, epoch: int, after: Position) -> datetime | None:
         self._check(epoch)
-        return next((each.posted_at for each in self.world.copied if each.position > after), None)
+        return next((each.posted_at for each in self._copy() if each.position > after), None)
+
+    def _copy(self) -> list[LedgerRow]:
+        """The writer's own readers are in recovery as well, and have what nobody else has."""
+        return self.world.copied if self.region == self.world.standby else self.world.everything()
 
     def _check(self, epoch: int) -> None:
-        if self.region != self.world.standby or (epoch > 1 and self.world.fence < epoch):
+        if epoch > 1 and self.world.fence < epoch:
             raise NotStandby
 
 
@@ -231,6 +235,26 @@ def test_only_the_standby_ships(world: World) -> None:
     world.fence, world.epoch = 1, 2  # a copy that does not descend from this epoch's ledger
     assert world.run().stopped == "not-standby"
     assert not world.bookmarks
+
+
+def test_what_only_a_writer_has_is_not_shipped_by_who_was_the_standby_just_now(world: World) -> None:
+    for at, step in enumerate(steps_of_a_run()):
+        if step != "rows":
+            continue
+        world = prepared()
+
+        def meanwhile(world: World = world) -> None:
+            world.step = lambda _when: None
+            world.take_over()
+            world.post(8)  # and nobody copies it
+
+        world.step = _at(at, meanwhile)
+        assert world.run(THERE).stopped == "not-standby"
+        world.take_over()
+        world.post(9)
+        world.replicate()
+        world.run()
+        assert world.chain() == ids(1, 2, 3, 4, 5, 6, 7, 9)
 
 
 def test_the_time_it_is_given_ends_a_run_between_segments(world: World) -> None:
