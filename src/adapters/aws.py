@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     HTTPClientError,
+    IncompleteReadError,
     ResponseStreamingError,
 )
 from botocore.exceptions import (
@@ -38,9 +39,17 @@ _TRANSIENT: Final = frozenset(
         "ServiceUnavailable",
         "Throttling",
         "ThrottlingException",
+        "TooManyRequestsException",
     }
 )
 _SERVER_ERROR: Final = 500
+_NO_ANSWER: Final = (
+    BotocoreConnectionError,
+    ConnectionClosedError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 
 
 @cache
@@ -48,11 +57,13 @@ def _session() -> botocore.session.Session:
     return botocore.session.get_session()
 
 
-def client(service: str, region: str | None = None, *, connections: int = 4) -> Any:
+def client(
+    service: str, region: str | None = None, *, connections: int = 4, config: Config = IMPATIENT
+) -> Any:
     """A client for this region's endpoint or another's, for so many calls at a time. From botocore: importing
     boto3 would double a cold start.
     """
-    pooled = IMPATIENT.merge(Config(max_pool_connections=connections))
+    pooled = config.merge(Config(max_pool_connections=connections))
     return _session().create_client(service, region_name=region, config=pooled)
 
 
@@ -73,5 +84,5 @@ def unknown_is_unavailable(asked: str) -> Iterator[None]:
         if code(error) in _TRANSIENT or status(error) >= _SERVER_ERROR:
             raise Unavailable(f"{asked}: {code(error)}") from error
         raise
-    except (BotocoreConnectionError, ConnectionClosedError, HTTPClientError, ResponseStreamingError) as error:
+    except _NO_ANSWER as error:
         raise Unavailable(f"{asked}: {type(error).__name__}") from error

@@ -11,6 +11,7 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from failover.control import Phase
+from handlers.forwarding import MARK
 from handlers.http import Response, problem_response
 from handlers.mistakes import tell_mistake
 from handlers.problems import INTERNAL
@@ -53,17 +54,24 @@ def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
 
 def _tell(event: Mapping[str, Any], response: Response) -> None:
     facts = {"resource": event.get("resource"), "method": event.get("httpMethod"), "status": response.status}
+    if MARK in event:
+        facts[MARK] = event[MARK]
     _LOGGER.info("answered", extra={**facts, **response.facts, "request_id": _request_id(event)})
-    if names := _counted(response):
-        for name in names:
-            _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    for name in (counted := _counted(response)):
+        _METRICS.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    if response.lease_age is not None:
+        _METRICS.add_metric(name="LeaseAge", unit=MetricUnit.Seconds, value=response.lease_age)
+    if counted or response.lease_age is not None:
         _METRICS.flush_metrics()
 
 
 def _counted(response: Response) -> tuple[str, ...]:
     """Payments accepted or posted, requests refused, answers that leave things unknown. And payments that
     wait in the journal because the ledger does not take them; not those that wait for a takeover to end.
+    What the other region answered is counted there; here, that it was asked.
     """
+    if "forwarded_to" in response.facts:
+        return ("Forwarded",)
     match response.status:
         case 201 | 202 if "payment_status" in response.facts:
             counted = response.facts["payment_status"].capitalize()

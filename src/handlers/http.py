@@ -96,7 +96,8 @@ def request_from(event: Mapping[str, Any]) -> Request:
 class Response:
     """`facts` are what the log and the metrics may know about it: never a token, a key or an account.
 
-    `mistake` is an error of ours met on the way to it, whether or not the client notices.
+    `mistake` is an error of ours met on the way to it, whether or not the client notices. `lease_age` is how
+    many seconds old the lease was that it was given under.
     """
 
     status: int
@@ -105,6 +106,7 @@ class Response:
     media_type: str = "application/json"
     facts: Mapping[str, str] = field(default_factory=dict)
     mistake: Exception | None = None
+    lease_age: float | None = None
 
     def proxied(self) -> dict[str, object]:
         return {

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from handlers.http import Request, Response, problem_response, request_from
 from handlers.problems import PROBLEMS, NoSuchRoute
 from handlers.wiring import Service
 from payments.accept import accept_payment
-from payments.errors import Malformed, PaymentsError, Unauthenticated
+from payments.errors import Malformed, NotActive, PaymentsError, Unauthenticated
 from payments.find import find_payment
 from payments.health import healthy
 from payments.model import Status
@@ -26,18 +27,42 @@ Route = Callable[[Request, Service], Response]
 
 def respond(event: Mapping[str, Any], service: Service) -> Response:
     """Raises only what is a mistake of ours."""
+    began = service.clock.now()
     request = request_from(event)
     try:
         route = _ROUTES.get((request.resource, request.method))
         if route is None:
             raise NoSuchRoute
-        return route(request, service)
+        if route is _read_health:
+            return route(request, service)
+        try:
+            return _under_a_lease(route, request, service)
+        except NotActive as standby:
+            # Nothing was stored here. Whatever there is to say about the request, the active region says.
+            return service.forwarding.answer(event, standby, began)
     except tuple(PROBLEMS) as error:
-        return problem_response(
-            PROBLEMS[type(error)],
-            _detail(error, request),
-            error.faults if isinstance(error, Malformed) else (),
-        )
+        return _problem(error, request)
+
+
+def _under_a_lease(route: Route, request: Request, service: Service) -> Response:
+    """Sessions too are answered by the active region: they are wanted where the payments go."""
+    lease = service.leases.hold()
+    age = lease.age(service.clock.now())
+    try:
+        response = route(request, service)
+    except NotActive:
+        raise
+    except tuple(PROBLEMS) as error:
+        response = _problem(error, request)
+    return replace(response, lease_age=age)
+
+
+def _problem(error: Exception, request: Request) -> Response:
+    return problem_response(
+        PROBLEMS[type(error)],
+        _detail(error, request),
+        error.faults if isinstance(error, Malformed) else (),
+    )
 
 
 def _detail(error: Exception, request: Request) -> str:

@@ -8,11 +8,13 @@ from adapters.aws import client
 from adapters.control import DynamoControl
 from adapters.database import Database
 from adapters.directory import DynamoDirectory
+from adapters.forwarding import PeerFunction
 from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.secrets import Secrets
 from adapters.sessions import DynamoSessions
 from failover.clock import Clock, SystemClock
+from handlers.forwarding import Forwarding
 from payments.lease import Leases
 from payments.ports import Directory, Journal, Ledger, Sessions
 
@@ -25,10 +27,13 @@ class Service:
     journal: Journal
     ledger: Ledger
     clock: Clock
+    forwarding: Forwarding
 
 
 def wired(environment: Mapping[str, str]) -> Service:
-    """Every region's function talks to its own region only: tables, secret and database."""
+    """Every region's function talks to its own region only: tables, secret and database. What only the active
+    region answers it hands to the function like itself there.
+    """
     tables = client("dynamodb")
     secrets = Secrets(client("secretsmanager"))
     clock = SystemClock()
@@ -46,4 +51,9 @@ def wired(environment: Mapping[str, str]) -> Service:
             time.monotonic,
         ),
         clock=clock,
+        forwarding=Forwarding(
+            environment["AWS_REGION"],
+            PeerFunction(environment["PEER_REGION"], environment["PEER_FUNCTION"]),
+            clock,
+        ),
     )

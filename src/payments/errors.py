@@ -113,7 +113,11 @@ class SameAccount(NotAcceptable):
 
 
 class NotActive(PaymentsError):
-    pass
+    """`active` is the region that takes payments, as the control record has it; never shown to the client."""
+
+    def __init__(self, active: str = "") -> None:
+        super().__init__()
+        self.active = active
 
 
 class NotSteady(PaymentsError):

@@ -31,6 +31,10 @@ class Lease:
         """By whichever clock shows more elapsed: a frozen function's monotonic clock may stand still."""
         return now.monotonic < self.until.monotonic and now.wall < self.until.wall
 
+    def age(self, now: Instant) -> float:
+        """Seconds since the record was asked for, by the same clock."""
+        return LEASE_SECONDS - min(self.until.monotonic - now.monotonic, self.until.wall - now.wall)
+
 
 def granted(record: ControlRecord, region: str, asked_at: Instant) -> Lease | None:
     """The lease a record grants a region, counted from before the read was sent; None if it grants none."""
@@ -67,7 +71,7 @@ class Leases:
             if self._lease is not None:
                 slow_reads += 1
             elif record.phase is not Phase.FENCING or now.reached(give_up):
-                raise NotActive
+                raise NotActive(record.active)
             else:
                 self._clock.sleep(_FENCING_POLL_SECONDS)
         raise Unavailable("the control record is read too slowly to hold a lease")

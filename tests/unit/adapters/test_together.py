@@ -12,12 +12,14 @@ import pytest
 
 from adapters.control import DynamoControl
 from adapters.directory import DynamoDirectory
+from adapters.forwarding import PeerFunction
 from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.schema import Roles, migrate
 from adapters.sessions import DynamoSessions
 from failover.clock import SystemClock
 from failover.control import first_record
+from handlers.forwarding import Forwarding
 from handlers.routes import respond
 from handlers.wiring import Service
 from lab.postgres import Server
@@ -81,6 +83,7 @@ def api(embedded_aws: EmbeddedAws, server: Server) -> Iterator[Api]:
         DynamoJournal(client, tables["journal"]),
         ledger,
         clock,
+        Forwarding("us-east-1", PeerFunction("us-east-2", "unused"), clock),
     )
     yield Api(service, calls, tables)
     ledger.close()

@@ -9,7 +9,8 @@ from psycopg.errors import UndefinedColumn
 
 from failover.control import Phase
 from payments.errors import LedgerUnavailable
-from tests.unit.payments.fakes import BODY, TOKEN, World, record
+from tests.unit.handlers.services import FakePeer, service
+from tests.unit.payments.fakes import BODY, THERE, TOKEN, World, record
 
 
 class CurrentOutput:
@@ -28,6 +29,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "payments")
     import handlers.api
 
+    handlers.api._METRICS.provider.clear_metrics()  # of a test that could not tell
     for handler in handlers.api._LOGGER.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.stream = CurrentOutput()
@@ -49,12 +51,6 @@ def event(world_token: str = TOKEN) -> dict[str, Any]:
     }
 
 
-def service(world: World) -> Any:
-    from handlers.wiring import Service
-
-    return Service(world.sessions, world.directory, world.leases, world.journal, world.ledger, world.clock)
-
-
 def test_what_was_done_is_logged_and_counted_without_secrets(
     api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,9 +68,9 @@ def test_what_was_done_is_logged_and_counted_without_secrets(
 @pytest.mark.parametrize(
     ("reason", "phase", "counted"),
     [
-        ("", Phase.STEADY, ["Posted"]),
-        ("unreachable", Phase.STEADY, ["Accepted", "LedgerUnreachable"]),
-        ("", Phase.RECOVERING, ["Accepted"]),
+        ("", Phase.STEADY, ["Posted", "LeaseAge"]),
+        ("unreachable", Phase.STEADY, ["Accepted", "LedgerUnreachable", "LeaseAge"]),
+        ("", Phase.RECOVERING, ["Accepted", "LeaseAge"]),
     ],
     ids=["posted", "ledger-out-of-reach", "takeover"],
 )
@@ -160,3 +156,37 @@ def test_a_healthy_answer_is_not_worth_a_line(api: Any, capsys: pytest.CaptureFi
     answer = api.answer({"httpMethod": "GET", "resource": "/health"}, service(World()))
     assert answer["statusCode"] == 200
     assert capsys.readouterr().out == ""
+
+
+def test_a_request_that_was_forwarded_is_counted_as_that_and_no_more(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, active = World(), World(THERE)
+    world.control.record = record(THERE)
+    active.control.record = record(THERE)
+    assert api.answer(event(), service(world, FakePeer(world=active)))["statusCode"] == 201
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (log,) = [line for line in lines if line.get("message") == "answered"]
+    assert (log["status"], log["forwarded_to"]) == (201, THERE)
+    (metrics,) = [line for line in lines if "_aws" in line]
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert [metric["Name"] for metric in directive["Metrics"]] == ["Forwarded"]
+
+
+def test_who_forwarded_a_request_is_in_the_log_of_the_region_that_answers(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert api.answer(event() | {"forwarded_by": THERE}, service(World()))["statusCode"] == 201
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["forwarded_by"] for line in told if line.get("message") == "answered"] == [THERE]
+
+
+def test_how_old_a_lease_is_that_is_used_is_measured(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    asked = service(world)
+    api.answer(event(), asked)
+    world.clock.pass_time(1.5)
+    capsys.readouterr()
+    api.answer(event(), asked)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["LeaseAge"] for line in lines if "LeaseAge" in line] == [[1.5]]

@@ -9,15 +9,11 @@ from failover.control import Phase
 from handlers.http import Response
 from handlers.problems import INTERNAL, PROBLEMS
 from handlers.routes import respond
-from handlers.wiring import Service
 from payments.errors import PaymentsError, Unavailable
 from payments.parse import MAX_BODY_BYTES
 from tests.unit.handlers.document import DOCUMENT, validator
+from tests.unit.handlers.services import service
 from tests.unit.payments.fakes import BODY, HERE, KEY, OTHER_TOKEN, THERE, TOKEN, World, record
-
-
-def service(world: World) -> Service:
-    return Service(world.sessions, world.directory, world.leases, world.journal, world.ledger, world.clock)
 
 
 def event(method: str, resource: str, headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
@@ -182,7 +178,8 @@ def test_what_may_pass_says_when_to_come_back(fault: str, kind: str) -> None:
     world = World()
     world.control.record = record(THERE if fault == "standby" else HERE)
     world.journal.down = fault == "journal"
-    response, problem = answered(world, post())
+    forwarded = {"forwarded_by": THERE} if fault == "standby" else {}
+    response, problem = answered(world, post() | forwarded)
     assert (response.status, problem["type"]) == (503, f"urn:payments:problem:{kind}")
     assert int(response.headers["Retry-After"]) > 0
 

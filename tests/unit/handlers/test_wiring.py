@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "DATABASE_NAME": "ledger",
     "DATABASE_SECRET": "application",
     "AWS_REGION": "us-east-1",
+    "PEER_REGION": "us-east-2",
+    "PEER_FUNCTION": "payments-api",
 }
 
 

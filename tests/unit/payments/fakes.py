@@ -266,10 +266,10 @@ class FakeSessions:
 class World:
     """One region's service, with two merchants who have sessions and a few accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, region: str = HERE) -> None:
         self.clock = FakeClock()
         self.control = FakeControl()
-        self.leases = Leases(self.control, HERE, self.clock)
+        self.leases = Leases(self.control, region, self.clock)
         self.journal = FakeJournal()
         self.ledger = FakeLedger()
         self.sessions = FakeSessions()
