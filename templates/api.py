@@ -196,12 +196,21 @@ def deployable(openapi: Mapping[str, Any], function: awslambda.Function) -> dict
     body["x-amazon-apigateway-gateway-responses"] = {
         kind: {
             "statusCode": status,
-            "responseParameters": {"gatewayresponse.header.Content-Type": "'application/problem+json'"},
+            "responseParameters": {
+                f"gatewayresponse.header.{header}": f"'{value}'" for header, value in _headers(name).items()
+            },
             "responseTemplates": {"application/json": problem(known, name, int(status))},
         }
         for kind, (name, status) in _GATEWAY_RESPONSES.items()
     }
     return body
+
+
+def _headers(name: str) -> dict[str, str]:
+    headers = {"Content-Type": "application/problem+json"}
+    if name == "too-many-requests":
+        headers["Retry-After"] = "1"
+    return headers
 
 
 def problems(openapi: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

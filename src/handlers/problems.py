@@ -45,8 +45,8 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
         "idempotency-key-missing", 400, "An Idempotency-Key header is required."
     ),
     errors.Unauthenticated: Problem("unauthenticated", 401, "Valid credentials are required."),
-    errors.NotFound: Problem("not-found", 404, "There is no such payment."),
-    NoSuchRoute: Problem("not-found", 404, "There is nothing here."),
+    errors.NotFound: Problem("not-found", 404, "There is no such resource."),
+    NoSuchRoute: Problem("not-found", 404, "There is no such resource."),
     BodyTooLarge: Problem("body-too-large", 413, f"The request body is larger than {MAX_BODY_BYTES} bytes."),
     UnsupportedMediaType: Problem(
         "unsupported-media-type", 415, "The request body must be application/json."

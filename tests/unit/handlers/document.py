@@ -11,4 +11,5 @@ DOCUMENT = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read
 
 def validator(schema: dict[str, Any]) -> Draft4Validator:
     """With the document's components beside the schema, so that its references resolve."""
-    return Draft4Validator({**schema, "components": DOCUMENT["components"]})
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return Draft4Validator(whole, format_checker=Draft4Validator.FORMAT_CHECKER)
