@@ -101,6 +101,13 @@ class System:
         command = [tool("sam"), "deploy", "--config-env", config_env, "--no-progressbar"]
         return run(command, cwd=self.workspace, variables=variables)
 
+    def operate(self, *arguments: str) -> dict[str, Any]:
+        """What `python -m ops` answers."""
+        variables = environment.for_child(self.plan, os.environ)
+        command = [sys.executable, "-m", "ops", "--environment", "lab", *arguments, "--json"]
+        answered: dict[str, Any] = json.loads(run(command, cwd=self.workspace, variables=variables))
+        return answered
+
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(run_lab("status", self.directory, "--json"))
         return status
