@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
+from multidict import CIMultiDict
 from yarl import URL
 
 from lab.proxy import end_to_end
@@ -17,7 +18,9 @@ from lab.proxy import end_to_end
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
 
-LONGEST_BODY = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+LONGEST_BODY = 10 * 1024 * 1024
+LONGEST_HEAD = 10_240  # request line and headers; which status a longer one gets is not documented
 _INTEGRATION_TIMEOUT = 29.0  # seconds, the REST API default
 _REMEMBER = 2.0  # seconds a deployed mapping is reused before the API is asked again
 
@@ -84,6 +87,8 @@ class FrontDoor:
             target = await self._target(request)
         except (BotoCoreError, ClientError):
             return _message(503, "Service Unavailable")
+        if _head(request) > LONGEST_HEAD:
+            return _message(431, "Request Header Fields Too Large")
         if target is None:
             return _message(403, "Forbidden")  # API Gateway's answer for a host or base path it does not know
         body = await request.content.read(LONGEST_BODY + 1) if request.body_exists else b""
@@ -109,7 +114,7 @@ class FrontDoor:
         return self._host if host in {self._address, "localhost"} else host  # a client without the lab's DNS
 
     async def _forward(self, request: web.BaseRequest, target: str, body: bytes) -> web.StreamResponse:
-        headers = end_to_end(request.headers)
+        headers = CIMultiDict((name, sendable(value)) for name, value in end_to_end(request.headers).items())
         headers.popall("Content-Length", None)
         headers["Host"] = self._asked(request)
         headers["X-Forwarded-For"] = ", ".join(
@@ -138,6 +143,20 @@ class FrontDoor:
             return _message(504, "Endpoint request timed out")
         except aiohttp.ClientError:
             return _message(503, "Service Unavailable")
+
+
+def _head(request: web.BaseRequest) -> int:
+    line = len(request.method) + len(request.raw_path)
+    return line + sum(len(name) + len(value) for name, value in request.raw_headers)
+
+
+def sendable(value: str) -> str:
+    """Bytes that are no UTF-8 are Latin-1: aiohttp would leave them out without a word."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value
 
 
 def choose(mappings: tuple[Mapping, ...], path: str) -> tuple[Mapping, str] | None:

@@ -23,10 +23,12 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """`path` is the request target as it is sent; `status` what the function itself answers."""
+    """`path` is the request target as it is sent; `status` what the function itself answers, None where it is
+    never asked.
+    """
 
     name: str
-    status: int
+    status: int | None
     method: str = "POST"
     path: str = "/payments"
     headers: Headers = ()
@@ -249,6 +251,19 @@ def _heads() -> Iterator[Hostile]:
         yield _type(kind, kind)
 
 
+def _large() -> Iterator[Hostile]:
+    """API Gateway takes 10,240 bytes of request line and headers; the function sees the rest of it only."""
+    for name, more in (
+        ("a header of 12,000 bytes", (("X-Large", "x" * 12_000),)),
+        ("a cookie of 12,000 bytes", (("Cookie", "a=" + "x" * 12_000),)),
+        ("200 headers", tuple((f"X-Header-{number}", "x" * 60) for number in range(200))),
+        ("one header 200 times", (("X-Header", "x" * 60),) * 200),
+        ("a header's name of 12,000 bytes", (("X" * 12_000, "x"),)),
+    ):
+        yield Hostile(name, None, headers=(*_headers(), *more))
+    yield Hostile("a query of 12,000 bytes", None, path="/payments?a=" + "x" * 12_000, headers=_headers())
+
+
 def _credentials() -> Iterator[Hostile]:
     yield _bearer("missing", None)
     for value in (
@@ -352,16 +367,16 @@ def _paths() -> Iterator[Hostile]:
         ("PATCH", f"/payments/{NOBODYS}"),
         ("DELETE", f"/payments/{NOBODYS}"),
         ("POST", f"/payments/{NOBODYS}"),
-        ("POST", "/payments/"),
         ("POST", "/health"),
         ("HEAD", "/payments"),
         ("OPTIONS", "/payments"),
         ("TRACE", "/payments"),
         ("PUT", "/sessions"),
         ("POST", "/Payments"),
+        ("QUERY", "/payments"),
         ("BREW", "/payments"),
     ):
         yield _elsewhere(method, path)
 
 
-HOSTILE = (*_bodies(), *_amounts(), *_texts(), *_heads(), *_credentials(), *_paths())
+HOSTILE = (*_bodies(), *_amounts(), *_texts(), *_heads(), *_large(), *_credentials(), *_paths())

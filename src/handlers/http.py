@@ -57,11 +57,13 @@ class Request:
         scheme, _, encoded = (self.header("Authorization") or "").partition(" ")
         if scheme.lower() != "basic":
             raise Unauthenticated
+        encoded = encoded.strip()
         try:
-            user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+            decoded = base64.b64decode(encoded, validate=True)
+            user, colon, password = decoded.decode().partition(":")
         except ValueError:  # binascii.Error and UnicodeDecodeError are both
             raise Unauthenticated from None
-        if not colon:
+        if not colon or base64.b64encode(decoded).decode() != encoded:  # validated, more padding still passes
             raise Unauthenticated
         return user, password
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.integration.system.deployment import REPOSITORY, Client, System, run, tool
 
 _ACCOUNTS = ("acc-alice", "acc-bookshop")  # of the document's examples
-_MOST_EXAMPLES = 40
+_MOST_EXAMPLES = 300  # of each operation, which keeps it well below a minute
 _CONFIGURATION = """
 generation.deterministic = true
 
@@ -39,14 +39,12 @@ def test_every_answer_is_documented(system: System, client: Client, tmp_path: Pa
             token=str(client.http.headers["Authorization"]).removeprefix("Bearer "),
         )
     )
-    report = tmp_path / "report.ndjson"
     command = [
         tool("schemathesis"),
         *("--config-file", str(configuration), "run", str(REPOSITORY / "docs" / "openapi.json")),
         *("--url", client.api, "--tls-verify", system.status()["ca_file"], "--workers", "4"),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", str(_MOST_EXAMPLES)),
-        *("--checks", "all", "--suppress-health-check", "all", "--continue-on-failure"),
-        *("--report", "ndjson", "--report-ndjson-path", str(report)),
+        *("--suppress-health-check", "all", "--continue-on-failure"),
     ]
     said = run(command, cwd=tmp_path, variables={**os.environ, "NO_COLOR": "1"})
     assert "Tested: 4" in said, said

@@ -61,7 +61,7 @@ def test_what_was_handed_on_is_counted_in_the_region_that_handed_it_on(
 ) -> None:
     def counted(region: str, name: str) -> float:
         found = system.aws("cloudwatch", region).get_metric_data(
-            MetricDataQueries=[_sum("payments-lab", name)],
+            MetricDataQueries=[_sum("payments/lab", name)],
             StartTime="2020-01-01T00:00:00Z",
             EndTime="2100-01-01T00:00:00Z",
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lab.frontdoor import Deployed, Mapping, choose
+from lab.frontdoor import Deployed, Mapping, choose, sendable
 
 ROOT = Mapping(base_path="", api="root", stage="live")
 ORDERS = Mapping(base_path="orders", api="orders", stage="live")
@@ -30,3 +30,9 @@ def test_what_is_deployed_is_asked_again_after_a_while_and_nothing_is_not_rememb
         assert await deployed.mappings("payments.test") == (ORDERS,)
 
     asyncio.run(run())
+
+
+def test_no_byte_of_a_header_is_lost() -> None:
+    for sent in (b"plain", "sch\u00fcssel".encode(), b"sch\xfcssel", b"\x80"):
+        as_aiohttp_reads_it = sent.decode("utf-8", "surrogateescape")
+        assert sendable(as_aiohttp_reads_it).encode() in {sent, sent.decode("latin-1").encode()}
