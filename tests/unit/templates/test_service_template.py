@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from generator.render import OPENAPI
+from handlers.forwarding import FUNCTION_SECONDS
 from templates import service
 from tests.unit.templates.rendering import settings
 
@@ -88,3 +89,8 @@ def test_every_private_subnet_has_a_way_to_the_other_region(resources: dict[str,
         route = resources[f"PeeringRoute{zone}"]["Properties"]
         assert route["VpcPeeringConnectionId"] == {"Ref": "PeeringConnectionId"}
         assert route["RouteTableId"] == {"Fn::ImportValue": f"payments-prod-Network-PrivateRouteTable{zone}"}
+
+
+def test_the_api_knows_how_long_it_may_take(resources: dict[str, Any]) -> None:
+    """It gives up waiting for the other region in time to say so."""
+    assert resources["ApiFunction"]["Properties"]["Timeout"] == FUNCTION_SECONDS
