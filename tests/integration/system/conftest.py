@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.system.deployment import Client, System, copy_repository, run_lab
+from tests.integration.system.deployment import Client, System, copy_repository, deployed
 
 
 @pytest.fixture(scope="session")
@@ -19,16 +19,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def system(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Built, with both regions up, and deployed by the two commands of the README."""
-    directory = tmp_path_factory.mktemp("lab")
-    run_lab("up", directory)
-    try:
-        system = System(workspace, directory)
-        system.build()
-        system.deploy("lab-zone")
-        system.deploy("lab")
+    with deployed(workspace, tmp_path_factory.mktemp("lab")) as system:
         yield system
-    finally:
-        run_lab("down", directory)
 
 
 @pytest.fixture

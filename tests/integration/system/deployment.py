@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -138,6 +139,20 @@ class System:
             elif name == "payments-lab-zone":
                 found["zone"] = stack
         return found
+
+
+@contextmanager
+def deployed(workspace: Path, directory: Path) -> Iterator[System]:
+    """A lab of its own, with the system in it."""
+    run_lab("up", directory)
+    try:
+        system = System(workspace, directory)
+        system.build()
+        system.deploy("lab-zone")
+        system.deploy("lab")
+        yield system
+    finally:
+        run_lab("down", directory)
 
 
 class Client:
