@@ -1,9 +1,13 @@
 """The processes that run functions: whose they are, who is at the end of a connection, and killing them."""
 
 import json
-from collections.abc import Iterator
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -38,21 +42,47 @@ class FunctionProcess:
             raise psutil.NoSuchProcess(self.pid)
         return process
 
-    def connects(self, client: Peer) -> bool:
-        """Whether this end of a connection is the process's. Raises NoSuchProcess when it has ended."""
-        connections = self.process().net_connections(kind="tcp")
-        return any(tuple(connection.laddr) == client for connection in connections)
-
 
 def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
     """The function at this end of a connection; records of processes that ended are removed on the way."""
+    holds = _holds_linux(client) if sys.platform == "linux" else _holds(client)
     for file, function in _recorded(directory):
         try:
-            if function.connects(client):
+            if holds(function.process()):
                 return function
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             file.unlink(missing_ok=True)
     return None
+
+
+def _holds(client: Peer) -> Callable[[psutil.Process], bool]:
+    def connects(process: psutil.Process) -> bool:
+        return any(tuple(one.laddr) == client for one in process.net_connections(kind="tcp"))
+
+    return connects
+
+
+def _holds_linux(client: Peer) -> Callable[[psutil.Process], bool]:
+    """The same by the socket's inode: psutil reads all connections of the machine once for each process."""
+    address, port = ip_address(client[0]), client[1]
+    words = struct.unpack(f"={len(address.packed) // 4}I", address.packed)
+    local = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+    inodes = {
+        f"socket:[{fields[9]}]"
+        for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+        if table.exists()  # a host may do without IPv6
+        for line in table.read_text().splitlines()[1:]
+        if (fields := line.split())[1] == local
+    }
+
+    def connects(process: psutil.Process) -> bool:
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if str(descriptor.readlink()) in inodes:
+                    return True
+        return False
+
+    return connects
 
 
 def kill_functions(directory: Path, region: str, name: str = "*") -> list[str]:

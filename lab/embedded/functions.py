@@ -5,11 +5,15 @@ beside MiniStack: a requirement missing in a package would go unnoticed, and eve
 endpoint. Here each process gets its own region's proxy, and of all packages only those of Lambda's runtime.
 """
 
+import hashlib
 import importlib.util
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -47,6 +51,7 @@ def register(handlers: Handlers) -> None:
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
     packages = link_runtime_packages(Path(os.environ["TMPDIR"]) / "runtime")
     install(plan, packages)
+    lambda_runtime.zipfile = _Zipfile(Path(os.environ["TMPDIR"]) / "code")
 
 
 def keeping_network(handler: Handler) -> Handler:
@@ -84,7 +89,56 @@ def install(plan: LabPlan, packages: Path) -> None:
             _starting.reset(token)
 
     lambda_runtime.Worker._spawn = spawn
+    lambda_runtime.Worker.invoke = _alone(lambda_runtime.Worker.invoke)
     lambda_runtime.subprocess = _Subprocess(plan, packages)
+
+
+def _alone(inherited: Callable[..., Any]) -> Callable[..., Any]:
+    """An environment that does not come up fails its invocation; MiniStack ends all the function has."""
+
+    def invoke(worker: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return inherited(worker, *rest, **more)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is what the invocation failed by
+            process, worker._proc = worker._proc, None
+            lambda_runtime._signal(process)
+            return {"status": "error", "error": str(error), "log": worker._drain_stderr()}
+
+    return invoke
+
+
+class _Zipfile:
+    """What `lambda_runtime` sees as the module `zipfile`: every process of a function has the same files.
+
+    On Lambda they are read-only as well. Here what Python compiled for one process is there for the next.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(zipfile, name)
+
+    def ZipFile(self, file: str) -> Any:  # noqa: N802 - stands for the class of that name
+        return _SharedZip(file, self._directory)
+
+
+class _SharedZip(zipfile.ZipFile):
+    def __init__(self, file: str, directory: Path) -> None:
+        super().__init__(file)
+        self._target = directory / hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Once; then a link stands where the files were wanted."""
+        if not self._target.exists():
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.mkdtemp(dir=self._target.parent)
+            super().extractall(scratch, members, pwd)
+            with suppress(OSError):  # another process of the function was quicker
+                Path(scratch).rename(self._target)
+        wanted = Path(path)
+        wanted.rmdir()
+        wanted.symlink_to(self._target)
 
 
 class _Subprocess:

@@ -6,7 +6,7 @@ from tests.integration.chaos import schedule
 from tests.integration.chaos.traffic import Shop
 
 pytestmark = pytest.mark.lab
-_SECONDS, _RATE = 4.0, 10.0  # of traffic, and payments a second
+_SECONDS, _RATE = 4.0, 6.0  # of traffic, and payments a second
 
 
 def test_no_payment_is_lost_or_doubled(shop: Shop, seed: int) -> None:
@@ -15,7 +15,7 @@ def test_no_payment_is_lost_or_doubled(shop: Shop, seed: int) -> None:
     wanted = shop.orders("chaos", rate=_RATE, seconds=_SECONDS, seed=seed)
 
     sent = shop.send(wanted, meanwhile=schedule.run(what, shop.control, shop.region))
-    shop.sweep()
+    shop.ask_again(sent)
     shop.settle()
 
     unanswered = [one for one in sent if not one.acknowledged]

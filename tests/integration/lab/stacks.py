@@ -102,7 +102,7 @@ def cluster(name: str, member_of: str, *, instance: bool = True, **properties: o
 
 
 _CODE = """\
-import importlib, json, os, sys
+import importlib, json, os, sys, time
 import boto3
 
 def attempt(name):
@@ -119,6 +119,10 @@ def handle(event, context):
         return {name: attempt(name) for name in event["names"]}
     if event.get("asks") == "buckets":
         return [bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]]
+    if event.get("asks") == "wait":
+        while not os.path.exists(event["until"]):
+            time.sleep(0.01)
+        return os.path.realpath(__file__)
     seen = {name: event.get(name) for name in ("httpMethod", "path", "queryStringParameters", "body")}
     seen["headers"] = {name.lower(): value for name, value in event["headers"].items()}
     return {"statusCode": 200, "headers": {"X-Seen": "yes"}, "body": json.dumps(seen)}

@@ -2,16 +2,22 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import boto3.session
+import psutil
 import pytest
 import requests
 
 from lab.control import Control
 from lab.faults import Mode, Rule
 from lab.plan import LabPlan
+from lab.processes import has_ended
+from tests.integration.lab.conftest import eventually
 from tests.integration.lab.stacks import Region, function_with_api
 
 pytestmark = pytest.mark.lab
@@ -131,3 +137,39 @@ def test_a_function_dies_between_a_call_and_its_answer(lab: LabPlan, region: Reg
     log = (lab.logs / "requests-us-east-1.jsonl").read_text().splitlines()
     assert [json.loads(line)["status"] for line in log if '"fault": "kill"' in line] == [0]
     assert isinstance(ask(region, asks="buckets"), list)
+
+
+def test_an_environment_that_does_not_come_up_takes_no_other_with_it(
+    lab: LabPlan, region: Region, tmp_path: Path
+) -> None:
+    """Killed while it starts, it fails its own invocation and nobody else's."""
+    until = tmp_path / "now"
+    event = {"asks": "wait", "until": str(until)}
+    with ThreadPoolExecutor(2) as threads:
+        Control(lab.control_socket).kill_functions("us-east-1")
+        eventually(lambda: not processes(lab))
+        waiting = threads.submit(ask, region, **event)
+        eventually(lambda: processes(lab))
+        (busy,) = before = processes(lab)
+        starting = threads.submit(region.functions.invoke, FunctionName="seen", Payload=json.dumps(event))
+        eventually(lambda: processes(lab) - before)
+        (started,) = processes(lab) - before
+        os.kill(started, signal.SIGKILL)
+        assert starting.result()["FunctionError"] == "Unhandled"
+        until.touch()
+        assert waiting.result()
+        assert busy in processes(lab)
+
+
+def test_every_environment_of_a_function_runs_the_same_files(region: Region, tmp_path: Path) -> None:
+    until = tmp_path / "now"
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(ask, region, asks="wait", until=str(until)) for _ in range(2)]
+        until.touch()
+        assert len({one.result() for one in both}) == 1
+
+
+def processes(lab: LabPlan) -> set[int]:
+    """That run the function, by now."""
+    recorded = {int(file.stem) for file in lab.functions_directory.glob("*.json")}
+    return {pid for pid in recorded if psutil.pid_exists(pid) and not has_ended(psutil.Process(pid))}
