@@ -19,7 +19,7 @@ from payments.model import Entry, Payment
 
 FORMAT: Final = 1
 GENESIS: Final = "0" * 64  # the hash before the first line of all
-MAX_ROWS: Final = 5_000
+MAX_ROWS: Final = 2_000  # one statement reads them, and has two seconds
 MAX_BYTES: Final = 4 * 1024 * 1024  # of lines; a segment is closed by the row that passes it
 MOST_BYTES: Final = 4 * MAX_BYTES  # nothing that claims to be a segment is read any further
 _LEVEL: Final = 6

@@ -216,8 +216,8 @@ def test_the_header_tells_how_many_rows_and_where_they_end() -> None:
 
 
 def test_a_segment_is_closed_by_rows_or_bytes() -> None:
-    many = [row(number) for number in range(1, 5_101)]
-    assert next_segment(FIRST, many).rows == 5_000
+    many = [row(number) for number in range(1, 2_101)]
+    assert next_segment(FIRST, many).rows == 2_000
     large = [row(number, reference="r" * 4000) for number in range(1, 1_101)]
     segment = next_segment(FIRST, large)
     assert segment.rows < 1_000
