@@ -226,7 +226,7 @@ def _ledger(settings: Settings) -> Iterable[AlarmPlan]:
         title="LedgerLag",
         component="ledger-lag",
         meaning="This region's copy of the ledger is more than 5 s behind the writer (milliseconds).",
-        watches=metrics.cluster(cluster, "AuroraGlobalDBReplicationLag", "Maximum"),
+        watches=metrics.ledger_lag(cluster, lookup("PeerRegion")),
         limit=5000,
         periods=5,
         missing=NOT_MEASURED_HERE,

@@ -99,7 +99,7 @@ def panels(settings: Settings, place: Place) -> Iterator[Panel]:
     yield Panel(
         "Ledger",
         {
-            "behind the writer, ms": cluster(ledger, "AuroraGlobalDBReplicationLag", "Maximum"),
+            "behind the writer, ms": metrics.ledger_lag(ledger, _region(settings, other)),
             "capacity used, %": cluster(ledger, "ACUUtilization", "Maximum"),
             "processors, %": cluster(ledger, "CPUUtilization", "Maximum"),
             "connections": cluster(ledger, "DatabaseConnections", "Maximum"),
@@ -126,7 +126,7 @@ def panels(settings: Settings, place: Place) -> Iterator[Panel]:
             "failed to leave": leaving("OperationsFailedReplication", "Sum"),
         },
     )
-    receiving = settings.regions.secondary if place == "primary" else settings.regions.primary
+    receiving = _region(settings, other)
     yield Panel(
         "Tables",
         {
@@ -190,3 +190,7 @@ def _lines(number: int, label: str, drawn: Metric | Calculation) -> Iterator[lis
 def _line(metric: Metric, options: dict[str, Any]) -> list[Any]:
     dimensions = [text for pair in metric.dimensions.items() for text in pair]
     return [metric.namespace, metric.name, *dimensions, {"stat": metric.statistic, **options}]
+
+
+def _region(settings: Settings, place: Place) -> str:
+    return settings.regions.primary if place == "primary" else settings.regions.secondary

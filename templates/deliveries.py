@@ -108,7 +108,7 @@ def write_os_metrics() -> list[Statement]:
         allow(
             "MakeMetricsGroup",
             [logs.CreateLogGroup, logs.PutRetentionPolicy],
-            arn("logs", "log-group:RDSOSMetrics"),
+            arn("logs", "log-group:RDSOSMetrics:*"),
         ),
         allow(
             "WriteMetrics",

@@ -1,9 +1,10 @@
 """What can be measured of each part of a region; alarms and the dashboard ask for it by the part's name."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from templates.api import OPERATIONS, STAGE, Operation
-from templates.monitoring import Calculation, Metric, percentage, total
+from templates.monitoring import Calculation, Metric, largest, percentage, total
 from templates.policies import Value
 from templates.tables import OPEN_INDEX, TablePlan
 
@@ -27,6 +28,14 @@ def function(name: Value, metric: str, statistic: str) -> Metric:
 
 def cluster(identifier: Value, metric: str, statistic: str) -> Metric:
     return Metric("AWS/RDS", metric, {"DBClusterIdentifier": identifier}, statistic)
+
+
+def ledger_lag(identifier: Value, writer_region: Value) -> Calculation:
+    """In milliseconds, in the region of the copy. RDS tells it with the writer's region as a dimension;
+    whether without as well, its documentation does not say, and on what nobody reports an alarm is silent.
+    """
+    alone = cluster(identifier, "AuroraGlobalDBReplicationLag", "Maximum")
+    return largest([alone, replace(alone, dimensions={**alone.dimensions, "SourceRegion": writer_region})])
 
 
 def throttled(table: str, plan: TablePlan) -> Calculation:

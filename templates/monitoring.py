@@ -67,6 +67,13 @@ def total(metrics: list[Metric]) -> Calculation:
     return Calculation(f"SUM([{filled}])", named)
 
 
+def largest(metrics: list[Metric]) -> Calculation:
+    """Of those that are reported at all."""
+    named = {f"m{number}": metric for number, metric in enumerate(metrics)}
+    filled = ", ".join(f"FILL({name}, 0)" for name in named)
+    return Calculation(f"MAX([{filled}])", named)
+
+
 def percentage(part: list[Metric], whole: list[Metric]) -> Calculation:
     """Where the whole is nothing there is no datapoint."""
     parts = {f"p{number}": metric for number, metric in enumerate(part)}

@@ -147,6 +147,7 @@ WILDCARDS: dict[str, str] = {
     "ReadTemplates": "StackSets copies templates into a bucket whose name it does not tell",
     "TakeSnapshots": "AWS Backup names its snapshots itself, all with the same beginning",
     "WriteApiLogs": "API Gateway takes no role that may do less; it serves every API of the account",
+    "MakeMetricsGroup": "so ends the ARN of a log group",
     "WriteMetrics": "RDS names a stream by each instance",
     "WriteReplicas": "every object of the transaction log",
     "SendTraces": "X-Ray knows no resources",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.rules.reading import in_region, of_type, statements
+from tests.rules.reading import in_region, listed, of_type, statements, strings
 from tests.rules.variants import Template, Variant
 
 _RECORDS = {"data": ["TransactionsBucket"], "foundation": ["ReceivedBucket"], "root": ["AuditBucket"]}
@@ -129,10 +129,24 @@ def trails_are_complete_and_cannot_be_forged(
             yield f"{title} may be made before it may write"
 
 
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+_OF_THE_GROUP_ALONE = {"logs:TagResource", "logs:UntagResource", "logs:ListTagsForResource"}
+
+
+def log_groups_are_named_with_their_streams(name: str, template: Template, variant: Variant) -> Iterator[str]:
+    """CloudWatch Logs compares the ARN that ends in ``:*``, even to make the group; only tags have none."""
+    for path, statement in statements(template):
+        actions = {action for action in listed(statement["Action"]) if action.startswith("logs:")}
+        for _, text in strings(statement.get("Resource", [])):
+            if actions - _OF_THE_GROUP_ALONE and ":log-group:" in text and not text.endswith("*"):
+                yield f"{'.'.join(path)} grants nothing: {text} does not end in :*"
+
+
 LAWS = (
     access_is_logged,
     records_are_locked,
     what_is_sent_is_awaited,
     services_act_for_us_only,
     trails_are_complete_and_cannot_be_forged,
+    log_groups_are_named_with_their_streams,
 )

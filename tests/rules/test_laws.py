@@ -22,6 +22,20 @@ _ANY_RDS = {
 }
 _ALLOW_ALL = [{"PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}}]
 
+_LOGS = [
+    {
+        "PolicyDocument": {
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["logs:CreateLogGroup"],
+                    "Resource": ["arn:aws:logs:::log-group:A"],
+                }
+            ]
+        }
+    }
+]
+
 
 def _name(law: Law) -> str:
     return law.__name__
@@ -69,6 +83,7 @@ FAULTS: dict[Law, tuple[str, str, str, object]] = {
     keeping_laws.what_is_sent_is_awaited: ("data", "BackupPlan", "BackupPlan", {"BackupPlanRule": []}),
     keeping_laws.services_act_for_us_only: ("data", "MetricsRole", "AssumeRolePolicyDocument", _ANY_RDS),
     keeping_laws.trails_are_complete_and_cannot_be_forged: ("root", "AuditTrail", "KMSKeyId", ""),
+    keeping_laws.log_groups_are_named_with_their_streams: ("data", "MetricsRole", "Policies", _LOGS),
     operating_laws.alarms_reach_somebody: ("service", "LedgerLagAlarm", "AlarmActions", ["arn:aws:sns:"]),
     operating_laws.topics_take_alarms_only: ("service", "AlertTopic", "KmsMasterKeyId", "alias/aws/sns"),
     operating_laws.apis_are_guarded_and_logged: ("service", "Stage", "MethodSettings", []),

@@ -94,7 +94,13 @@ def test_the_lag_is_measured_in_one_region_and_silence_in_the_other_is_no_alarm(
     resources: dict[str, Any],
 ) -> None:
     alarm = resources["LedgerLagAlarm"]["Properties"]
-    assert alarm["MetricName"] == "AuroraGlobalDBReplicationLag"
+    measured = [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
+    assert {metric["MetricName"] for metric in measured} == {"AuroraGlobalDBReplicationLag"}
+    told_apart = [{dimension["Name"] for dimension in metric["Dimensions"]} for metric in measured]
+    assert told_apart == [{"DBClusterIdentifier"}, {"DBClusterIdentifier", "SourceRegion"}]
+    assert [query["Expression"] for query in alarm["Metrics"] if "Expression" in query] == [
+        "MAX([FILL(m0, 0), FILL(m1, 0)])"
+    ]
     assert alarm["TreatMissingData"] == "notBreaching"
     assert resources["LedgerCapacityAlarm"]["Properties"]["TreatMissingData"] == "breaching"
 
