@@ -307,12 +307,12 @@ def _records(hosted_zone_id: Value) -> list[Statement]:
             _of("route53", "ChangeResourceRecordSets", "GetHostedZone", "ListResourceRecordSets"),
             Sub("arn:${AWS::Partition}:route53:::hostedzone/${Zone}", Zone=hosted_zone_id),
         ),
+        allow("MakeHealthChecks", _of("route53", "CreateHealthCheck", "ListHealthChecks"), "*"),
         allow(
-            "MakeHealthChecks",
+            "ChangeHealthChecks",
             _of(
                 "route53",
                 "ChangeTagsForResource",
-                "CreateHealthCheck",
                 "DeleteHealthCheck",
                 "GetHealthCheck",
                 "ListTagsForResource",
@@ -321,7 +321,6 @@ def _records(hosted_zone_id: Value) -> list[Statement]:
             Sub("arn:${AWS::Partition}:route53:::healthcheck/*"),
         ),
         allow("AwaitRecords", _of("route53", "GetChange"), Sub("arn:${AWS::Partition}:route53:::change/*")),
-        allow("FindHealthChecks", _of("route53", "ListHealthChecks"), "*"),
     ]
 
 

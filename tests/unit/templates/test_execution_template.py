@@ -144,7 +144,7 @@ def test_nothing_is_granted_that_cloudformation_does_not_call() -> None:
 _ANYWHERE = {
     *("MakeStacks", "ReadTemplates", "FindRoles", "GrantWithinBoundary", "MakeRoles"),
     *("MakeServiceLinkedRoles", "ReadSecrets", "FindBuckets"),
-    *("MakeRecords", "MakeHealthChecks", "AwaitRecords", "FindHealthChecks"),
+    *("MakeRecords", "MakeHealthChecks", "ChangeHealthChecks", "AwaitRecords"),
 }
 
 
@@ -174,6 +174,16 @@ def test_it_writes_records_into_our_zone_only(name: str) -> None:
     ]
     ours = [{"Fn::Sub": ["arn:${AWS::Partition}:route53:::hostedzone/${Zone}", {"Zone": zone}]}]
     assert written == [ours, ours]
+
+
+def test_what_knows_no_resource_is_granted_on_all() -> None:
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html"""
+    unnamed = {
+        action: statement["Resource"]
+        for action, statement in _granted(variant("default").templates["root"])
+        if action in ("route53:CreateHealthCheck", "route53:ListHealthChecks")
+    }
+    assert unnamed == {"route53:CreateHealthCheck": ["*"], "route53:ListHealthChecks": ["*"]}
 
 
 def test_it_may_use_the_option_group_that_a_cluster_has() -> None:
