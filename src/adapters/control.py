@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.aws import unknown_is_unavailable
+from botocore.exceptions import ClientError
+
+from adapters.aws import code, unknown_is_unavailable
 from adapters.once import put_once
 from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
@@ -32,6 +35,37 @@ class DynamoControl:
         """Whether this one stands now; a record that was there is never overwritten."""
         written = item(first)
         return put_once(self._client, self._table, "id", written, "control record") == written
+
+    def fence(self, after: int, active: str, changed_at: datetime, reason: str) -> bool:
+        """Opens epoch `after` + 1 for a region, if the epoch still is `after`; False if it no longer is.
+
+        A write whose answer got lost and that is sent again finds the epoch it opened itself: False, too.
+        """
+        opened = item(ControlRecord(after + 1, active, Phase.FENCING, changed_at, reason))
+        return self._change(opened, "epoch = :after", {":after": {"N": str(after)}})
+
+    def advance(self, found: ControlRecord, phase: Phase, changed_at: datetime) -> bool:
+        """Moves the epoch's takeover on to `phase`, if epoch and phase still are as they were found."""
+        return self._change(
+            item(replace(found, phase=phase, changed_at=changed_at)),
+            "epoch = :epoch AND phase = :phase",
+            {":epoch": {"N": str(found.epoch)}, ":phase": {"S": found.phase.value}},
+        )
+
+    def _change(self, changed: dict[str, Any], condition: str, values: dict[str, Any]) -> bool:
+        try:
+            with unknown_is_unavailable("control record"):
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=changed,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                )
+        except ClientError as error:
+            if code(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
 
 
 def item(control: ControlRecord) -> dict[str, Any]:

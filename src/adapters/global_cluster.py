@@ -1,4 +1,4 @@
-"""The members of an Aurora global cluster, as RDS in this region describes them."""
+"""An Aurora global cluster, as RDS in this region describes and changes it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from adapters.aws import code, unknown_is_unavailable
-from failover.errors import Unavailable
+from failover.errors import Refused, Unavailable
+from failover.planner import Mode
 from failover.writer import Member
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
+
+# AWS's words for a global cluster that is changing over, or that lacks a region.
+_NOT_NOW: Final = frozenset({"InvalidGlobalClusterStateFault", "InvalidDBClusterStateFault"})
 
 
 _CONNECTED: Final = {"connected": True, "pending-resync": False}
@@ -28,6 +32,51 @@ class DescribedGlobalCluster:
 
 def members(client: RDSClient, global_cluster: str) -> tuple[Member, ...]:
     """Raises Unavailable when there is no such global cluster, no answer, or one that makes no sense."""
+    described = _described(client, global_cluster)
+    try:
+        return tuple(map(_member, described["GlobalClusterMembers"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(global_cluster, error) from error
+
+
+def promote(client: RDSClient, global_cluster: str, region: str, mode: Mode) -> bool:
+    """Has the cluster in `region` become the writer; False while it is on its way. Ask that region's RDS.
+
+    Graceful loses nothing and needs both regions. Ungraceful goes without the old writer, and without what it
+    had not sent yet: the journal has that. Raises Refused when the global cluster is in no state for it.
+    """
+    described = _described(client, global_cluster)
+    try:
+        clusters = {_member(one).region: one for one in described["GlobalClusterMembers"]}
+        target = clusters[region]["DBClusterArn"]
+        if clusters[region]["IsWriter"]:
+            return True
+        under_way = (described.get("FailoverState") or {}).get("ToDbClusterArn") == target
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(global_cluster, error) from error
+    if under_way:
+        return False
+    asked = f"global cluster {global_cluster}"
+    try:
+        with unknown_is_unavailable(asked):
+            if mode is Mode.GRACEFUL:
+                client.switchover_global_cluster(
+                    GlobalClusterIdentifier=global_cluster, TargetDbClusterIdentifier=target
+                )
+            else:
+                client.failover_global_cluster(
+                    GlobalClusterIdentifier=global_cluster,
+                    TargetDbClusterIdentifier=target,
+                    AllowDataLoss=True,
+                )
+    except ClientError as error:
+        if code(error) in _NOT_NOW:
+            raise Refused(f"{asked}: {mode.value} promotion of {region}: {code(error)}") from error
+        raise
+    return False
+
+
+def _described(client: RDSClient, global_cluster: str) -> Any:
     asked = f"global cluster {global_cluster}"
     try:
         with unknown_is_unavailable(asked):
@@ -38,9 +87,13 @@ def members(client: RDSClient, global_cluster: str) -> tuple[Member, ...]:
         raise
     try:
         (described,) = answer["GlobalClusters"]
-        return tuple(map(_member, described["GlobalClusterMembers"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise Unavailable(f"{asked}: unreadable ({type(error).__name__})") from error
+        raise _unreadable(global_cluster, error) from error
+    return described
+
+
+def _unreadable(global_cluster: str, error: Exception) -> Unavailable:
+    return Unavailable(f"global cluster {global_cluster}: unreadable ({type(error).__name__})")
 
 
 def _member(described: Any) -> Member:

@@ -76,6 +76,20 @@ SELECT pg_is_in_recovery(), (SELECT epoch FROM ledger.fence WHERE singleton),
        ARRAY(SELECT payment_id FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[]))
 """
 
+# Waits for whoever posts just now: they hold the row FOR SHARE until they commit.
+_RAISE_FENCE: Final = """
+UPDATE ledger.fence SET epoch = greatest(epoch, %(epoch)s) WHERE singleton RETURNING epoch
+"""
+_UNBALANCED: Final = """
+SELECT payment_id FROM (
+    SELECT payment_id, amount, currency FROM ledger.payment
+    ORDER BY txid DESC, payment_id COLLATE "C" DESC LIMIT %(newest)s
+) AS payment LEFT JOIN ledger.entry USING (payment_id)
+GROUP BY payment_id, payment.amount, payment.currency
+HAVING coalesce(sum(entry.amount), -1) <> 0 OR count(*) <> 2 OR max(entry.amount) <> payment.amount
+    OR bool_or(entry.currency <> payment.currency)
+"""
+
 # SQLSTATEs, or their first two characters, that mean "not now": the journal has the payment, so it can wait.
 _NOT_NOW: Final = {
     "25006": "read-only",
@@ -123,6 +137,16 @@ class PostgresLedger:
         if not fence_allows:
             raise LedgerUnavailable("fenced")
         return int(new)
+
+    def raise_fence(self, epoch: int) -> None:
+        answer = self._ask(_RAISE_FENCE, {"epoch": epoch})
+        if not answer:
+            raise LedgerUnavailable("no-fence")
+        if answer[0][0] != epoch:
+            raise LedgerUnavailable("fenced")
+
+    def unbalanced(self, newest: int) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._ask(_UNBALANCED, {"newest": newest}))
 
     def find(self, payment_id: str) -> Payment | None:
         return self.held((payment_id,)).get(payment_id)

@@ -24,6 +24,13 @@ class Instant:
         return datetime.fromtimestamp(self.wall, UTC)
 
 
+def wait_out(clock: "Clock", seconds: float) -> None:
+    """By the monotonic clock, which never shows more than has elapsed; the wall clock may be set forward."""
+    until = clock.now().monotonic + seconds
+    while (left := until - clock.now().monotonic) > 0:
+        clock.sleep(left)
+
+
 class Clock(Protocol):
     def now(self) -> Instant: ...
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 FIRST_EPOCH = 1
+LEASE_SECONDS = 3.0  # what one read of the record grants the active region, counted from before it was sent
 
 
 class Phase(StrEnum):

@@ -4,3 +4,7 @@
 
 class Unavailable(Exception):
     """No usable answer came back; whether the call took effect is unknown, which is never taken for no."""
+
+
+class Refused(Exception):
+    """The global database cannot change over now; nothing was changed."""

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from failover.clock import Clock, Instant
-from failover.control import ControlRecord, Phase
+from failover.control import LEASE_SECONDS, ControlRecord, Phase
 from payments.errors import NotActive, NotSteady, Unavailable
 from payments.ports import Control
 
-LEASE_SECONDS: Final = 3.0
 FENCING_PATIENCE_SECONDS: Final = 10.0  # a planned move fences for one lease; waiting it out fails no request
 _FENCING_POLL_SECONDS: Final = 0.2
 _SLOW_READS: Final = 2  # a read slower than a lease grants nothing; asked again once

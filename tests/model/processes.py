@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from failover.control import Phase
+from failover.control import LEASE_SECONDS, Phase
 from failover.errors import Unavailable
 from failover.writer import is_writer
 from payments.accept import accept_payment
@@ -11,7 +11,6 @@ from payments.errors import LedgerUnavailable, NotActive, NotFound, Refused
 from payments.find import find_payment
 from payments.idempotency import fingerprint, payment_id
 from payments.journal import SHARDS, shards
-from payments.lease import LEASE_SECONDS
 from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.outcome import Outcome

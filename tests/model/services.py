@@ -8,12 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from failover.control import ControlRecord, Phase
+from failover.control import LEASE_SECONDS, ControlRecord, Phase
 from failover.errors import Unavailable
 from failover.writer import Member
 from payments.errors import LedgerUnavailable, LogDiverged, NotStandby
 from payments.journal import JournalEntry
-from payments.lease import LEASE_SECONDS
 from payments.model import Payment, Status
 from payments.ports import Entries, Ids
 from payments.ship import LogPage

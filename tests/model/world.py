@@ -10,9 +10,8 @@ from functools import cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from failover.clock import Instant
-from failover.control import ControlRecord
+from failover.control import LEASE_SECONDS, ControlRecord
 from payments.journal import JournalEntry
-from payments.lease import LEASE_SECONDS
 from payments.model import Payment, entries
 from payments.transaction_log import LedgerRow, Segment
 from tests.model.replay import Call

@@ -6,8 +6,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from adapters.global_cluster import members
-from failover.errors import Unavailable
+from adapters.global_cluster import members, promote
+from failover.errors import Refused, Unavailable
+from failover.planner import Mode
 from failover.writer import Member
 
 if TYPE_CHECKING:
@@ -80,3 +81,62 @@ def test_a_missing_permission_is_ours_to_repair(client: "RDSClient", rds: Stubbe
     rds.add_client_error("describe_global_clusters", "AccessDenied", http_status_code=403)
     with pytest.raises(ClientError, match="AccessDenied"):
         members(client, "payments-ledger-prod")
+
+
+def _describes(rds: Stubber, **more: Any) -> None:
+    described = [{"DBClusterArn": HERE, "IsWriter": True}, {"DBClusterArn": THERE, "IsWriter": False}]
+    _answers(rds, {"GlobalClusterMembers": described, **more})
+
+
+def test_a_graceful_promotion_waits_for_the_old_writer(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    rds.add_response(
+        "switchover_global_cluster",
+        {},
+        {"GlobalClusterIdentifier": "payments-ledger-prod", "TargetDbClusterIdentifier": THERE},
+    )
+    assert not promote(client, "payments-ledger-prod", "us-east-2", Mode.GRACEFUL)
+
+
+def test_an_ungraceful_promotion_goes_without_it(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    rds.add_response(
+        "failover_global_cluster",
+        {},
+        {
+            "GlobalClusterIdentifier": "payments-ledger-prod",
+            "TargetDbClusterIdentifier": THERE,
+            "AllowDataLoss": True,
+        },
+    )
+    assert not promote(client, "payments-ledger-prod", "us-east-2", Mode.UNGRACEFUL)
+
+
+def test_the_writer_is_not_promoted_again(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    assert promote(client, "payments-ledger-prod", "us-east-1", Mode.UNGRACEFUL)
+
+
+def test_a_promotion_under_way_is_not_asked_for_again(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds, FailoverState={"Status": "failing-over", "ToDbClusterArn": THERE})
+    assert not promote(client, "payments-ledger-prod", "us-east-2", Mode.UNGRACEFUL)
+
+
+def test_a_promotion_that_rds_refuses_says_so(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    rds.add_client_error("switchover_global_cluster", "InvalidGlobalClusterStateFault")
+    with pytest.raises(Refused, match="graceful promotion of us-east-2: InvalidGlobalClusterStateFault"):
+        promote(client, "payments-ledger-prod", "us-east-2", Mode.GRACEFUL)
+
+
+def test_who_is_no_member_cannot_be_promoted(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    with pytest.raises(Unavailable, match="unreadable"):
+        promote(client, "payments-ledger-prod", "eu-west-1", Mode.UNGRACEFUL)
+
+
+def test_forbidden_is_not_unknown(client: "RDSClient", rds: Stubber) -> None:
+    _describes(rds)
+    rds.add_client_error("failover_global_cluster", "AccessDenied")
+    with pytest.raises(ClientError):
+        promote(client, "payments-ledger-prod", "us-east-2", Mode.UNGRACEFUL)

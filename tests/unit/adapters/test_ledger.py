@@ -461,3 +461,34 @@ def _stalling_proxy(server: Server) -> Iterator[tuple[int, threading.Event]]:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()
+
+
+def test_a_raised_fence_keeps_older_epochs_out_and_never_goes_down(
+    server: Server, ledger: PostgresLedger
+) -> None:
+    with fence(server, 1):
+        ledger.raise_fence(5)
+        ledger.raise_fence(5)
+        with pytest.raises(LedgerUnavailable, match="fenced"):
+            ledger.raise_fence(4)
+        with pytest.raises(LedgerUnavailable, match="fenced"):
+            ledger.post(payment(), 4)
+        ledger.post(payment(), 5)
+
+
+def test_payments_whose_lines_do_not_add_up_are_named(server: Server, ledger: PostgresLedger) -> None:
+    whole, halved, changed, other = payment(), payment(), payment(), payment()
+    ledger.post_all((whole, halved, changed, other), 1)
+    broken = {halved.payment_id, changed.payment_id, other.payment_id}
+    spoil = (
+        ("DELETE FROM ledger.entry WHERE line = 1 AND payment_id = %s", halved),
+        ("UPDATE ledger.entry SET amount = amount + 1 WHERE line = 2 AND payment_id = %s", changed),
+        ("UPDATE ledger.entry SET currency = 'EUR' WHERE payment_id = %s", other),
+    )
+    assert not broken & set(ledger.unbalanced(100))
+    for statement, spoilt in spoil:
+        rows(server, statement, spoilt.payment_id)
+    assert set(ledger.unbalanced(100)) & {whole.payment_id, *broken} == broken
+    for one in (halved, changed, other):
+        rows(server, "DELETE FROM ledger.entry WHERE payment_id = %s", one.payment_id)
+        rows(server, "DELETE FROM ledger.payment WHERE payment_id = %s", one.payment_id)

@@ -15,7 +15,7 @@ from adapters.journal import DynamoJournal
 from adapters.journal import item as journal_item
 from adapters.progress import DynamoProgress
 from adapters.sessions import DynamoSessions
-from failover.control import Phase, first_record
+from failover.control import ControlRecord, Phase, first_record
 from failover.errors import Unavailable
 from payments.idempotency import fingerprint, payment_id
 from payments.journal import JournalEntry, new_entry, shard, shards
@@ -287,6 +287,41 @@ def test_the_first_control_record_is_written_once(client: "DynamoDBClient", tabl
     assert control.create(first)
     assert not control.create(first_record("us-east-2", NOW))
     assert control.read() == first
+
+
+@keyed("id")
+def test_an_epoch_is_opened_by_one_of_two_and_only_after_the_one_before(
+    client: "DynamoDBClient", table: str
+) -> None:
+    control = DynamoControl(client, table)
+    control.create(first_record("us-east-1", NOW))
+    assert control.fence(1, "us-east-2", NOW, "drill")
+    assert not control.fence(1, "us-east-1", NOW, "the other way")
+    assert control.read() == ControlRecord(2, "us-east-2", Phase.FENCING, NOW, "drill")
+
+
+@keyed("id")
+def test_a_phase_is_written_only_as_long_as_the_record_is_as_it_was_found(
+    client: "DynamoDBClient", table: str
+) -> None:
+    control = DynamoControl(client, table)
+    control.create(first_record("us-east-1", NOW))
+    control.fence(1, "us-east-2", NOW, "drill")
+    found = control.read()
+    assert control.advance(found, Phase.RECOVERING, NOW)
+    assert not control.advance(found, Phase.RECOVERING, NOW)
+    recovering = control.read()
+    control.fence(2, "us-east-1", NOW, "the other way")
+    assert not control.advance(recovering, Phase.STEADY, NOW)
+    assert control.read() == ControlRecord(3, "us-east-1", Phase.FENCING, NOW, "the other way")
+
+
+@keyed("id")
+def test_a_record_that_is_not_there_is_not_opened(client: "DynamoDBClient", table: str) -> None:
+    control = DynamoControl(client, table)
+    assert not control.fence(1, "us-east-2", NOW, "drill")
+    with pytest.raises(Unavailable):
+        control.read()
 
 
 @keyed("id")

@@ -190,6 +190,7 @@ class FakeLedger:
     down: str = ""
     broken: Exception | None = None
     poison: set[str] = field(default_factory=set)
+    out_of_balance: set[str] = field(default_factory=set)
     epochs: dict[str, int] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _call: None
 
@@ -209,6 +210,16 @@ class FakeLedger:
                 self.epochs[payment.payment_id] = epoch
                 self.booked[payment.payment_id] = entries(payment.request)
         return len(self.payments) - before
+
+    def raise_fence(self, epoch: int) -> None:
+        self._answers("raise_fence")
+        if epoch < self.fence:
+            raise LedgerUnavailable("fenced")
+        self.fence = epoch
+
+    def unbalanced(self, newest: int) -> tuple[str, ...]:
+        self._answers("unbalanced")
+        return tuple(self.out_of_balance)[:newest]
 
     def find(self, payment_id: str) -> Payment | None:
         self._answers("find")

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failover.control import Phase
+from failover.control import LEASE_SECONDS, Phase
 from payments import errors
 from payments.accept import accept_payment
 from payments.find import find_payment
 from payments.health import healthy
-from payments.lease import LEASE_SECONDS
 from payments.model import Standing, Status
 from payments.outcome import Outcome
 from payments.sessions import secret_hash

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from failover.clock import Instant
-from failover.control import Phase
+from failover.control import LEASE_SECONDS, Phase
 from payments.errors import NotActive, Unavailable
-from payments.lease import FENCING_PATIENCE_SECONDS, LEASE_SECONDS, granted
+from payments.lease import FENCING_PATIENCE_SECONDS, granted
 from tests.unit.payments.fakes import HERE, THERE, World, record
 
 elapsed = st.floats(0, 10)
