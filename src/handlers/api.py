@@ -5,11 +5,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
-from aws_lambda_powertools.tracing import Tracer
 
 from failover.control import Phase
 from handlers.forwarding import MARK
@@ -17,18 +16,16 @@ from handlers.http import Response, problem_response
 from handlers.mistakes import tell_mistake
 from handlers.problems import INTERNAL
 from handlers.routes import respond
-from handlers.tracing import Recorder, traced
 from handlers.wiring import Service, wired
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_TRACER: Final = Tracer(auto_patch=False)  # patching would import what it patches, and record whole requests
 _PHASES: Final = frozenset(Phase)
 
 
 @cache
 def _service() -> Service:
-    return traced(wired(os.environ), cast(Recorder, _TRACER.provider))
+    return wired(os.environ)
 
 
 def handle(event: Mapping[str, Any], _context: object) -> dict[str, object]:
