@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 
@@ -25,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Accepted:
-    """One rule at one resource: in one environment, or wherever it is found."""
+    """One rule at one resource, or at all a pattern fits: in one environment, or wherever it is found."""
 
     rule: str
     resource: str
@@ -35,7 +36,7 @@ class Accepted:
     def covers(self, finding: Finding) -> bool:
         return (
             self.rule in (finding.rule, finding.rule.partition("[")[0])
-            and self.resource == finding.resource
+            and fnmatchcase(finding.resource, self.resource)
             and self.environment in (None, finding.environment)
         )
 

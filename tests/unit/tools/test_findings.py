@@ -20,6 +20,11 @@ def test_a_rule_stands_for_all_its_particulars_and_a_particular_for_itself() -> 
     assert not_accepted([STAR, LOGS], [entry("IAM5[Resource::*]")]) == [LOGS]
 
 
+def test_a_resource_may_be_a_pattern() -> None:
+    assert not_accepted([STAR], [entry("IAM5", "root.*Role")]) == []
+    assert not_accepted([STAR], [entry("IAM5", "service.*Role")]) == [STAR]
+
+
 @pytest.mark.parametrize(
     "other", [entry("IAM"), entry("IAM5", "root.Roles"), entry("IAM5", environment="lab")]
 )
