@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from msgspec.json import decode, encode
 
@@ -29,10 +30,26 @@ def _import_when_used(name: str) -> None:
 # troposphere imports it for YAML, which nobody asks for here: half of what importing troposphere costs.
 _import_when_used("cfn_flip")
 
-from troposphere import Template  # noqa: E402 - it must not come before the line above
+from troposphere import (  # noqa: E402 - it must not come before the line above
+    AWSHelperFn,
+    BaseAWSObject,
+    Template,
+    encode_to_dict,
+)
 
 from templates import data, foundation, root, service, zone  # noqa: E402 - the same
 
+_SECTIONS = (
+    "Conditions",
+    "Description",
+    "Mappings",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+    "Rules",
+    "Transform",
+)
 OPENAPI = Path(__file__).parents[1] / "docs" / "openapi.json"
 
 
@@ -53,4 +70,24 @@ def render(settings: Settings) -> dict[str, str]:
 
 def text(template: Template) -> str:
     """Compact, because CloudFormation counts bytes; sorted, because builds must come out the same."""
-    return encode(template.to_dict(), order="sorted").decode() + "\n"
+    sections = {name: getattr(template, name.lower()) for name in _SECTIONS}
+    sections["AWSTemplateFormatVersion"] = template.version
+    known = {name: value for name, value in sections.items() if value}
+    return encode(known, enc_hook=_one_level, order="sorted").decode() + "\n"
+
+
+def _one_level(value: Any) -> object:
+    """What an object of troposphere or awacs stands for; msgspec goes on with what is in it.
+
+    ``Template.to_dict`` says the same, but walks every object once more for each object that it is in.
+    """
+    match value:
+        case BaseAWSObject() if value.properties and type(value).to_dict is BaseAWSObject.to_dict:
+            value._validate_props()
+            value.validate()
+            return value.resource
+        case AWSHelperFn() if type(value).to_dict is AWSHelperFn.to_dict:
+            return value.data
+    if hasattr(value, "JSONrepr"):  # awacs; every class of it says what it is by this
+        return value.JSONrepr()
+    return encode_to_dict(value)
