@@ -19,7 +19,9 @@ from ops.traffic import Merchant, Outcome, Patience, Run, orders, send
 from tests.ports import free_port
 
 SHOP = Merchant("shop", "secret", "shop-debtor", "shop-creditor", "USD")
-QUICK = Patience(attempt=0.5, payment=3.0, first_pause=0.01, longest_pause=0.05)
+# Short pauses, and far more time than any of this takes, on a loaded machine too.
+PATIENT = Patience(attempt=60.0, payment=120.0, first_pause=0.01, longest_pause=0.05)
+A_MOMENT = 1e-6  # what a sum of two clocks' readings may be rounded by
 POSTED = {"payment_id": "pay_1", "status": "posted"}
 
 Certificate = tuple[Path, ssl.SSLContext]
@@ -81,7 +83,7 @@ def run(
     count: int = 6,
     rate: float = 100.0,
     clients: int = 2,
-    patience: Patience = QUICK,
+    patience: Patience = PATIENT,
 ) -> tuple[Run, Service]:
     async def scenario() -> tuple[Run, Service]:
         service, port = Service(pay), free_port()
@@ -106,19 +108,25 @@ def test_the_same_seed_makes_the_same_orders_and_no_two_alike() -> None:
 
 
 def test_requests_are_sent_when_they_are_due_however_slow_the_answers_are(certificate: Certificate) -> None:
-    async def slow(_request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.4)
+    waiting: list[web.Request] = []
+    all_came = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        """Answers nobody before all have asked, which never happens where one waits for another's answer."""
+        waiting.append(request)
+        if len(waiting) == 40:
+            all_came.set()
+        await all_came.wait()
         return web.json_response(POSTED, status=201)
 
-    done, service = run(slow, certificate, count=40, rate=40.0, clients=4)
+    patience = replace(PATIENT, attempt=20.0)  # what it takes to fail
+    done, service = run(slow, certificate, count=40, rate=40.0, clients=4, patience=patience)
     assert {sent.outcome for sent in done.sent} == {Outcome.POSTED}
     assert len(service.keys) == len(set(service.keys)) == 40
-    for sent in done.sent[4:]:  # the first of each client signs in
-        (attempt,) = sent.attempts
-        assert (
-            sent.order.due <= attempt.at < sent.order.due + 1.5
-        )  # whoever waited for answers would be 3 s late
-        assert sent.seconds == pytest.approx(attempt.at + attempt.seconds - sent.order.due, abs=0.1)
+    for sent in done.sent:
+        *_, attempt = sent.attempts  # the first of each client signs in before
+        assert attempt.at >= sent.order.due - A_MOMENT
+        assert sent.seconds >= attempt.at + attempt.seconds - sent.order.due - A_MOMENT
 
 
 def test_each_client_signs_in_once_for_all_its_payments(certificate: Certificate) -> None:
@@ -138,7 +146,7 @@ def test_a_payment_is_sent_again_with_its_key_until_it_is_acknowledged(certifica
             case "page":
                 return web.Response(text="<html>Bad gateway</html>", status=502)
             case "hang":
-                await asyncio.sleep(5)
+                await asyncio.sleep(600)
             case "drop":
                 assert request.transport
                 request.transport.abort()
@@ -146,7 +154,7 @@ def test_a_payment_is_sent_again_with_its_key_until_it_is_acknowledged(certifica
                 return web.json_response({}, status=429)
         return web.json_response(POSTED | {"status": "accepted"}, status=202)
 
-    done, service = run(pay, certificate, count=1)
+    done, service = run(pay, certificate, count=1, patience=replace(PATIENT, attempt=3.0))
     (sent,) = done.sent
     assert (sent.outcome, sent.acknowledged) == (Outcome.ACCEPTED, True)
     assert sent.answer["payment_id"] == "pay_1"
@@ -180,38 +188,44 @@ def test_an_outage_ends_in_unknown_outcomes_and_every_attempt_is_told(certificat
     async def pay(_request: web.Request) -> web.StreamResponse:
         return web.json_response({}, status=500)
 
-    patience = replace(QUICK, payment=0.5)
+    patience = replace(PATIENT, payment=0.5)
     done, service = run(pay, certificate, count=5, patience=patience)
     assert {sent.outcome for sent in done.sent} == {Outcome.UNKNOWN}
-    assert all(0.4 < sent.seconds < 1.5 for sent in done.sent)
+    assert all(sent.seconds >= 0.5 - A_MOMENT for sent in done.sent)
     paid = [attempt for sent in done.sent for attempt in sent.attempts if attempt.path == "/payments"]
-    assert len(paid) == len(service.keys)
+    assert len(paid) >= len(service.keys)  # the last of each may be cut short on its way
 
 
 def test_an_acknowledgement_that_says_nothing_is_none(certificate: Certificate) -> None:
     async def pay(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=201)
 
-    done, _ = run(pay, certificate, count=1, patience=replace(QUICK, payment=0.3))
+    done, _ = run(pay, certificate, count=1, patience=replace(PATIENT, payment=0.3))
     assert done.sent[0].outcome is Outcome.UNKNOWN
 
 
 def test_traffic_without_end_ends_when_it_is_told_to(certificate: Certificate) -> None:
     async def scenario() -> Run:
-        service, port, stop = Service(posted), free_port(), asyncio.Event()
-        asyncio.get_running_loop().call_later(0.3, stop.set)
+        stop = asyncio.Event()
+
+        async def pay(request: web.Request) -> web.StreamResponse:
+            if len(service.keys) == 10:
+                stop.set()
+            return await posted(request)
+
+        service, port = Service(pay), free_port()
         async with serving(service, certificate[0], port):
             return await send(
                 orders([SHOP], rate=50, clients=2, seed=1, name="endless"),
                 api=f"https://127.0.0.1:{port}",
                 merchants=[SHOP],
                 tls=certificate[1],
-                patience=QUICK,
+                patience=PATIENT,
                 stop=stop,
             )
 
     done = asyncio.run(scenario())
-    assert 5 <= len(done.sent) <= 20
+    assert len(done.sent) >= 10
     assert all(sent.acknowledged for sent in done.sent)
 
 
@@ -244,7 +258,7 @@ def test_names_are_resolved_as_the_caller_says_for_every_new_connection(certific
                 api="https://pay.test",
                 merchants=[SHOP],
                 tls=certificate[1],
-                patience=QUICK,
+                patience=PATIENT,
                 resolver=names,
             )
         return done, names
