@@ -10,6 +10,7 @@ from payments.errors import (
     AccountClosed,
     CurrencyMismatch,
     IdempotencyKeyReused,
+    NotAcceptable,
     SameAccount,
     UnknownAccount,
     UnknownCurrency,
@@ -44,10 +45,18 @@ def accept_payment(
     merchant_id = authenticated(token, sessions=sessions, clock=clock)
     idempotent_id = payment_id(merchant_id, idempotency_key(key))
     request = payment_request(merchant_id, body)
-    check_acceptable(request, directory.parties(merchant_id, (request.debtor, request.creditor)))
+    parties = directory.parties(merchant_id, (request.debtor, request.creditor))
     lease = leases.hold()
     payment = Payment(idempotent_id, fingerprint(request), request, _time(clock))
-    held = journal.put(new_entry(payment, lease.epoch))
+    try:
+        check_acceptable(request, parties)
+    except NotAcceptable:
+        # What was acceptable once, and was journalled then, is paid: a retry is not told otherwise.
+        held = journal.find(idempotent_id)
+        if held is None:
+            raise
+    else:
+        held = journal.put(new_entry(payment, lease.epoch))
     if held.fingerprint != payment.fingerprint:
         raise IdempotencyKeyReused
     # The fingerprint covers the whole request, so this is what was decided, even where only it is kept.

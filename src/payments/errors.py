@@ -2,7 +2,7 @@
 """Everything that can go wrong with a request, as one small tree.
 
 PaymentsError
-  Refused                the request cannot succeed as it is; nothing was stored
+  Refused                the request cannot succeed as it is; it stored nothing
     Malformed            it cannot be understood
     IdempotencyKeyMissing
     Unauthenticated

@@ -167,7 +167,45 @@ def test_what_is_refused_is_not_stored(change: tuple[bytes, bytes], error: type[
     with pytest.raises(error):
         accept(world, body=BODY.replace(*change))
     assert not world.journal.entries
-    assert world.control.reads == 0
+
+
+def close_alice(world: World) -> None:
+    alice = world.directory.accounts["alice"]
+    world.directory.accounts["alice"] = replace(alice, status=Standing.CLOSED)
+
+
+def test_a_retry_is_not_refused_for_what_changed_since_the_journal_decided() -> None:
+    """Who is told that a decided payment was refused pays again, under another key."""
+    world = World()
+    world.journal.answers_lost = 1
+    with pytest.raises(errors.Unavailable):
+        accept(world)
+    close_alice(world)
+    assert accept(world).status is Status.POSTED
+    assert accept(world) == accept(world)
+    with pytest.raises(errors.AccountClosed):
+        accept(world, "order-2")
+    assert len(world.journal.entries) == 1
+
+
+def test_a_key_that_was_used_is_said_to_be_even_if_the_other_payment_is_not_acceptable() -> None:
+    world = World()
+    accept(world)
+    close_alice(world)
+    with pytest.raises(errors.IdempotencyKeyReused):
+        accept(world, body=BODY.replace(b"1250", b"1251"))
+
+
+@pytest.mark.parametrize("fault", ["standby", "journal"])
+def test_nothing_is_refused_while_it_is_unknown_what_the_journal_decided(fault: str) -> None:
+    world = World()
+    accept(world)
+    close_alice(world)
+    world.clock.pass_time(LEASE_SECONDS)
+    world.control.record = record(THERE if fault == "standby" else HERE)
+    world.journal.down = fault == "journal"
+    with pytest.raises(errors.NotActive if fault == "standby" else errors.Unavailable):
+        accept(world)
 
 
 def test_another_merchants_account_can_be_credited_but_not_debited() -> None:
