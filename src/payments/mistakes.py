@@ -7,6 +7,7 @@ from typing import Final
 from payments.errors import Unavailable
 
 _MOST_KEPT: Final = 20
+MOST_UNKNOWN: Final = 8  # of single entries; what answers none of them is not asked for hundreds more
 
 Each = Callable[[Callable[[str], Exception | None], Iterable[str]], Iterable[Exception | None]]
 
@@ -50,11 +51,19 @@ class Attempts:
 
 
 def attempt(act: Callable[[str], None], ids: Collection[str], each: Each, mistakes: Mistakes) -> Attempts:
-    """Does it for all, by `each`: `map`, or one that does several at a time."""
+    """Does it for all, by `each`: `map`, or one that does several at a time. For those that are left once so
+    many answers were missing, it is not tried, and unknown.
+    """
+    missing: list[Unavailable] = []
 
     def tried(payment_id: str) -> Exception | None:
+        if len(missing) >= MOST_UNKNOWN:
+            return missing[0]
         try:
             act(payment_id)
+        except Unavailable as unknown:
+            missing.append(unknown)
+            return unknown
         except Exception as error:  # noqa: BLE001 - sorted out below
             return error
         return None

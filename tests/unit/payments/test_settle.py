@@ -11,6 +11,7 @@ from failover.control import Phase
 from failover.writer import Member
 from payments.errors import LedgerUnavailable, NotStandby, Unavailable
 from payments.journal import shard
+from payments.mistakes import MOST_UNKNOWN
 from payments.settle import BATCH, Settled, Settler
 from payments.standby import Standby, is_copy
 from tests.unit.payments.fakes import HERE, THERE, FakeClock, FakeControl, FakeJournal, journalled, record
@@ -208,6 +209,21 @@ def test_a_missing_answer_settles_what_it_can_and_ends_the_run() -> None:
     done = desk.settle()
     assert (done.settled, done.stopped, done.mistakes.count) == (4, "unavailable", 0)
     assert desk.settled == set(desk.ids) - {lost}
+
+
+def test_a_journal_out_of_reach_is_not_tried_for_every_entry() -> None:
+    """Each attempt may take its clients' whole patience, and the function has two minutes."""
+    desk = Desk(entries=100)
+    desk.replica.rows = set(desk.ids)
+    tried: list[str] = []
+
+    def settle(payment_id: str) -> None:
+        tried.append(payment_id)
+        raise Unavailable("journal")
+
+    desk.journal.settle = settle  # type: ignore[method-assign]
+    assert desk.settle().stopped == "unavailable"
+    assert len(tried) == MOST_UNKNOWN
 
 
 def test_a_mistake_holds_up_no_other_and_is_named() -> None:
