@@ -131,7 +131,7 @@ def _audit(settings: Settings) -> FunctionPlan:
             *plans.read_secrets(settings, "application"),
         ),
         timeout_seconds=840,  # the next one starts after 15 minutes
-        works_seconds=830,  # it works as long as it may, and ends itself 20 s before that
+        works_seconds=830,  # it works for 800 s, and finishes its page
         memory_mb=1024,
     )
 

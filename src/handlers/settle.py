@@ -18,7 +18,7 @@ from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_SECONDS: Final = 50.0  # the next run is started after 60
+SECONDS: Final = 50.0  # the next run is started after 60
 _NOT_STANDBY: Final = "not-standby"
 
 
@@ -50,7 +50,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(settler: Settler, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    done = settler.run(run_until(settler.clock, context, _SECONDS))
+    done = settler.run(run_until(settler.clock, context, SECONDS))
     result: dict[str, object] = {"settled": done.settled, "stopped": done.stopped}
     if done.settled or done.stopped != _NOT_STANDBY:
         _METRICS.add_metric(name="Settled", unit=MetricUnit.Count, value=done.settled)

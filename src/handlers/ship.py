@@ -26,7 +26,7 @@ from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_SECONDS: Final = 180.0  # the next run is started after 300
+SECONDS: Final = 180.0  # the next run is started after 300
 
 
 @cache
@@ -61,7 +61,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(shipper: Shipper, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    done = shipper.run(run_until(shipper.clock, context, _SECONDS))
+    done = shipper.run(run_until(shipper.clock, context, SECONDS))
     result: dict[str, object] = {"segments": done.segments, "shipped": done.rows, "stopped": done.stopped}
     if done.rows or done.age is not None:
         _METRICS.add_metric(name="Shipped", unit=MetricUnit.Count, value=done.rows)

@@ -21,7 +21,7 @@ from payments.sweep import Sweeper
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_SECONDS: Final = 50.0  # the next run is started after 60
+SECONDS: Final = 50.0  # the next run is started after 60
 
 
 @cache
@@ -47,7 +47,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(sweeper: Sweeper, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    swept = sweeper.run(run_until(sweeper.clock, context, _SECONDS))
+    swept = sweeper.run(run_until(sweeper.clock, context, SECONDS))
     result: dict[str, object] = {"swept": swept.posted, "passes": swept.passes, "stopped": swept.stopped}
     if swept.backlog is not None:
         backlog = swept.backlog
