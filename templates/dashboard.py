@@ -23,7 +23,7 @@ from templates.transactions import REPLICATION_RULE
 
 _COLUMN = 12  # half of the page
 _HEIGHT = 6
-_FUNCTIONS = ("api", "migrate")
+_FUNCTIONS = ("api", "migrate", "fence", "recover", "finish")
 
 
 class Panel(NamedTuple):
@@ -93,6 +93,7 @@ def panels(settings: Settings, place: Place) -> Iterator[Panel]:
                 name: counted(names.metrics, "api", name)
                 for name in ("Posted", "Accepted", "LedgerUnreachable")
             },
+            **{f"recovered by {by}": counted(names.metrics, by, "Recovered") for by in ("recover", "finish")},
             "put p99, ms": metrics.put_latency(journal),
         },
     )

@@ -5,6 +5,7 @@ from functools import partial
 
 from awacs import dynamodb, kms
 from awacs.aws import Action, Statement
+from troposphere import Sub
 
 from templates import policies
 from templates.config import Settings
@@ -34,8 +35,9 @@ def function_plan(
     memory_mb: int = 512,
     package: str = SERVICE_PACKAGE,
     works_seconds: int = 0,
+    handler: str | None = None,
 ) -> FunctionPlan:
-    """A function in the private subnets, named like its module under ``handlers``."""
+    """A function in the private subnets; unless told otherwise, a module of its name under ``handlers``."""
     names = settings.names
     component = title.lower()
     name = here(partial(names.regional, component))
@@ -46,7 +48,7 @@ def function_plan(
         role_name=name,
         boundary=policies.boundary_arn(names),
         description=description,
-        handler=f"handlers.{component}.handle",
+        handler=handler or f"handlers.{component}.handle",
         code=packaged(CODE_BUCKET_NAME.read(names), package),
         key_arn=key_arn,
         environment={
@@ -97,6 +99,15 @@ def clusters(settings: Settings) -> dict[str, Value]:
         "GLOBAL_CLUSTER": settings.names.shared("ledger"),
         "DATABASE_CLUSTER": here(partial(settings.names.regional, "ledger")),
     }
+
+
+def cluster_arns(settings: Settings) -> tuple[Sub, ...]:
+    """Of both regions."""
+    names, regions = settings.names, settings.regions
+    return (
+        policies.arn("rds", f"cluster:{names.regional('ledger', 'primary')}", region=regions.primary),
+        policies.arn("rds", f"cluster:{names.regional('ledger', 'secondary')}", region=regions.secondary),
+    )
 
 
 def use_table(settings: Settings, table: str, *actions: Action) -> Statement:

@@ -8,7 +8,7 @@ from awacs import awslambda as lambda_actions
 from awacs import dynamodb
 from troposphere import AWSHelperFn, Output, Parameter, Sub, Template
 
-from templates import plans, policies
+from templates import plans, policies, takeover
 from templates.alarms import add_health_condition, alarms
 from templates.api import ApiPlan, add_api, problem, problems
 from templates.config import Settings
@@ -25,7 +25,7 @@ from templates.plans import function_plan, use_table
 from templates.policies import Value
 from templates.rotation import add_rotation
 from templates.routing import RoutingPlan, add_routing
-from templates.schedules import add_group, add_schedule
+from templates.schedules import Timer, add_group, add_schedule
 from templates.workers import rotate, timers
 
 HOSTED_ZONE_ID = "HostedZoneId"
@@ -80,7 +80,7 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
 def _add_workers(template: Template, settings: Settings, migration: SchemaMigration) -> None:
     queue = add_dead_letters(template, settings)
     group = add_group(template, settings)
-    for timer in timers(settings):
+    for timer in _timers(settings):
         function = add_function(template, settings, may_send_dead_letters(settings, timer.plan))
         function.DependsOn = [migration]
         # Started before it is said where failures go, it would lose one.
@@ -88,12 +88,18 @@ def _add_workers(template: Template, settings: Settings, migration: SchemaMigrat
         add_schedule(template, settings, timer, function, group, queue).DependsOn = [events]
     function = add_function(template, settings, rotate(settings))
     add_rotation(template, function, migration)
+    for step in takeover.steps(settings):
+        add_function(template, settings, step).DependsOn = [migration]
+
+
+def _timers(settings: Settings) -> tuple[Timer, ...]:
+    return (*timers(settings), takeover.finisher(settings))
 
 
 def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
     """Of one region; `health_check` is the id of the primary's."""
-    functions = [_api_plan(settings), _migrate_plan(settings), rotate(settings)]
-    return alarms(settings, functions, timers(settings), health_check)
+    functions = [_api_plan(settings), _migrate_plan(settings), rotate(settings), *takeover.steps(settings)]
+    return alarms(settings, functions, _timers(settings), health_check)
 
 
 def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperFn) -> None:

@@ -3,7 +3,6 @@
 from functools import partial
 
 from awacs import dynamodb, kms, rds, s3, secretsmanager
-from troposphere import Sub
 
 from templates import plans, policies
 from templates.config import Settings
@@ -163,16 +162,8 @@ def rotate(settings: Settings) -> FunctionPlan:
                 "UseKeyForSecrets", KEY_ARN.read(names), "secretsmanager", kms.Decrypt, kms.GenerateDataKey
             ),
             plans.describe_clusters(settings),
-            policies.allow("FindWriter", [rds.DescribeDBClusters], *_clusters(settings)),
+            # The global cluster tells which of them is the writer, but not where it listens.
+            policies.allow("FindWriter", [rds.DescribeDBClusters], *plans.cluster_arns(settings)),
         ),
         timeout_seconds=60,
-    )
-
-
-def _clusters(settings: Settings) -> tuple[Sub, ...]:
-    """Of both regions: the global cluster tells which of them is the writer, but not where it listens."""
-    names, regions = settings.names, settings.regions
-    return (
-        policies.arn("rds", f"cluster:{names.regional('ledger', 'primary')}", region=regions.primary),
-        policies.arn("rds", f"cluster:{names.regional('ledger', 'secondary')}", region=regions.secondary),
     )

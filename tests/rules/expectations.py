@@ -2,8 +2,9 @@
 
 _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
-_TIMED = ("Sweep", "Settle", "Ship", "Audit")
-_FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate")
+_TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish")
+_STEPS = ("Fence", "Recover")
+_FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate", *_STEPS)
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
     *(f"{function}Function{what}" for function in _FUNCTIONS for what in _FUNCTION_ALARMS),
@@ -44,6 +45,7 @@ LEAVES: dict[str, dict[str, str]] = {
         **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS},
         "Subscriptionb69f14b8": "tells the operators",
         **{f"{function}Schedule": "starts the function by the clock" for function in _TIMED},
+        **{f"{function}Function": "invoked by its name, by Region switch" for function in _STEPS},
         "DeadLettersPolicy": "refuses whoever comes without TLS",
         "ApplicationRotation": "has the secret rotated",
         "MigratorRotation": "has the secret rotated",
@@ -83,6 +85,7 @@ REACHES: dict[str, dict[str, str]] = {
     "service": {
         "ApiFunction": "forwards to the other region while that is the active one",
         "ApiRole": "may do so",
+        "FinishRole": "a promotion is asked of the region that is promoted, and names both clusters",
         "RotateRole": "the writer may be in either region; secrets are rotated as long as both are there",
     },
 }

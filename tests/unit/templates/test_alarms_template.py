@@ -53,6 +53,9 @@ def test_every_function_has_alarms_on_errors_throttles_and_duration(resources: d
         "Settle": 96_000,
         "Ship": 192_000,
         "Audit": 830_000,
+        "Fence": 48_000,
+        "Recover": 620_000,
+        "Finish": 620_000,
     }
     for function, limit in limits.items():
         for what in ("Errors", "Throttles", "Duration"):

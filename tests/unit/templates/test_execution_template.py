@@ -257,7 +257,7 @@ def test_the_roles_it_makes_are_within_the_boundary() -> None:
     boundary = chosen.templates["root"]["Resources"]["Boundary"]["Properties"]
     assert boundary["ManagedPolicyName"] == "payments-boundary-prod"
     roles = [role for name in REGIONAL for _, role in of_type(chosen.templates[name], "AWS::IAM::Role")]
-    assert len(roles) == 16
+    assert len(roles) == 20
     assert [role.get("PermissionsBoundary") for role in roles] == [_BOUNDARY] * len(roles)
 
 

@@ -1,0 +1,90 @@
+"""What makes a region the active one: its functions, and what each of them may do."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from generator.render import OPENAPI
+from handlers import takeover
+from templates import service
+from templates.config import Settings
+from tests.unit.templates.rendering import settings
+
+_CONTROL = {"dynamodb:GetItem", "dynamodb:PutItem"}
+_LEDGER = {"secretsmanager:GetSecretValue", "dynamodb:Query", "dynamodb:BatchGetItem"}
+_PROMOTION = {"rds:FailoverGlobalCluster", "rds:SwitchoverGlobalCluster"}
+
+
+def _resources(chosen: Settings) -> dict[str, Any]:
+    rendered = service.render(chosen, json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    return dict(rendered["Resources"])
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    return _resources(settings())
+
+
+def _statements(resources: dict[str, Any], title: str) -> list[dict[str, Any]]:
+    (policy,) = resources[f"{title}Role"]["Properties"]["Policies"]
+    return [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+
+
+def _calls(resources: dict[str, Any], title: str) -> set[str]:
+    """Of the services that its code asks; the rest is what every function needs."""
+    actions = {action for statement in _statements(resources, title) for action in statement["Action"]}
+    return {action for action in actions if action.startswith(("dynamodb:", "rds:", "secretsmanager:"))}
+
+
+@pytest.mark.parametrize("title", ["Fence", "Recover", "Finish"])
+def test_they_run_the_code_that_is_there(resources: dict[str, Any], title: str) -> None:
+    module, _, name = resources[f"{title}Function"]["Properties"]["Handler"].rpartition(".")
+    assert module == takeover.__name__
+    assert callable(getattr(takeover, name))
+
+
+def test_accepting_payments_takes_nothing_but_the_control_record(resources: dict[str, Any]) -> None:
+    assert _calls(resources, "Fence") == _CONTROL
+
+
+def test_recovering_promotes_nothing(resources: dict[str, Any]) -> None:
+    assert _calls(resources, "Recover") == {*_CONTROL, *_LEDGER, "rds:DescribeGlobalClusters"}
+
+
+def test_finishing_may_promote_the_one_global_database(resources: dict[str, Any]) -> None:
+    assert _calls(resources, "Finish") == {*_CONTROL, *_LEDGER, *_PROMOTION, "rds:DescribeGlobalClusters"}
+    (promotion,) = [s for s in _statements(resources, "Finish") if s["Sid"] == "Promote"]
+    arns = [resource["Fn::Sub"] for resource in promotion["Resource"]]
+    assert [arn.partition(":rds:")[2] for arn in arns] == [
+        ":${AWS::AccountId}:global-cluster:payments-ledger-prod",
+        "us-east-1:${AWS::AccountId}:cluster:payments-ledger-primary-prod",
+        "us-east-2:${AWS::AccountId}:cluster:payments-ledger-secondary-prod",
+    ]
+
+
+def test_only_finishing_runs_by_the_clock(resources: dict[str, Any]) -> None:
+    assert resources["FinishSchedule"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert not {"FenceSchedule", "RecoverSchedule"} & resources.keys()
+
+
+@pytest.mark.parametrize(("automatic", "without_loss_only"), [(True, "false"), (False, "true")])
+def test_what_may_be_lost_is_peoples_decision_unless_they_said_so(
+    automatic: bool, without_loss_only: str
+) -> None:
+    failover = replace(settings().failover, automatic=automatic)
+    resources = _resources(replace(settings(), failover=failover))
+    variables = resources["FinishFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["WITHOUT_LOSS_ONLY"] == without_loss_only
+
+
+def test_a_run_ends_itself_and_reports_before_it_is_cut_off(resources: dict[str, Any]) -> None:
+    for title, works in (
+        ("Fence", takeover._FENCE_SECONDS),
+        ("Recover", takeover._RECOVER_SECONDS),
+        ("Finish", takeover._RECOVER_SECONDS),
+    ):
+        timeout = resources[f"{title}Function"]["Properties"]["Timeout"]
+        slow = resources[f"{title}FunctionDurationAlarm"]["Properties"]["Threshold"]
+        assert 1000 * works <= slow < 1000 * timeout
