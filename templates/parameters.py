@@ -26,6 +26,9 @@ def cluster_parameters(settings: Settings) -> rds.DBClusterParameterGroup:
             "log_connections": "1",
             "log_disconnections": "1",
             "log_statement": "ddl",
+            # Without details: those of a slow statement are its values, those of a refused row the row.
+            # https://www.postgresql.org/docs/14/runtime-config-logging.html#GUC-LOG-PARAMETER-MAX-LENGTH
+            "log_error_verbosity": "terse",
             # A forgotten transaction holds the fence, and whoever wants to raise it waits for ever.
             "idle_in_transaction_session_timeout": "60000",
         },

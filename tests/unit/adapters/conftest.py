@@ -29,12 +29,12 @@ MASTER = Master("ledger_master", "master-secret", "ledger")
 
 
 @contextmanager
-def running(server: Server) -> Iterator[None]:
-    with Path(os.devnull).open("wb") as nowhere:
+def running(server: Server, log: Path = Path(os.devnull)) -> Iterator[None]:
+    with log.open("wb") as told:
         process = subprocess.Popen(
             server.command(),
-            stdout=nowhere,
-            stderr=nowhere,
+            stdout=told,
+            stderr=told,
             cwd=server.installation.binaries,
             **server.installation.identity(),
         )
