@@ -27,9 +27,12 @@ class Database:
 
 
 def parameters(
-    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int
+    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int, idle_ms: int = 0
 ) -> dict[str, Any]:
-    """What libpq is told. $PGSSLROOTCERT, its own variable, replaces the bundled authorities."""
+    """What libpq is told. $PGSSLROOTCERT, its own variable, replaces the bundled authorities.
+
+    The server ends a session that is idle for `idle_ms`; 0: never.
+    """
     return {
         "host": database.host,
         "port": database.port,
@@ -43,16 +46,16 @@ def parameters(
         "connect_timeout": _CONNECT_SECONDS,
         "tcp_user_timeout": 3000,  # a peer that vanished is noticed before the caller gives up
         "application_name": "payments",
-        "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} -c client_encoding=UTF8",
+        "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms}"
+        f" -c idle_session_timeout={idle_ms} -c client_encoding=UTF8",
     }
 
 
 def connect(
-    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int
+    database: Database, credentials: Credentials, *, statement_ms: int, lock_ms: int, idle_ms: int = 0
 ) -> Connection[Any]:
     """In autocommit mode: a transaction is one statement, or says so itself."""
     import psycopg  # here: a tenth of a second that only those who reach the ledger need
 
-    return psycopg.connect(
-        **parameters(database, credentials, statement_ms=statement_ms, lock_ms=lock_ms), autocommit=True
-    )
+    told = parameters(database, credentials, statement_ms=statement_ms, lock_ms=lock_ms, idle_ms=idle_ms)
+    return psycopg.connect(**told, autocommit=True)

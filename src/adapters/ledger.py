@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STATEMENT_MS: Final = 2000
 _LOCK_MS: Final = 1500
+_IDLE_MS: Final = 300_000  # what is frozen for longer may never wake up, and keeps a connection from others
 _DEADLINE_SECONDS: Final = 4.0  # for a server that accepts bytes and never answers
 _CREDENTIALS_AGE_SECONDS: Final = 10.0
 
@@ -227,7 +228,9 @@ class PostgresLedger:
             raise LedgerUnavailable("no-credentials", mistake=mistake) from mistake
 
     def _open(self, credentials: Credentials) -> Connection[Any]:
-        return connect(self._database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)
+        return connect(
+            self._database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS, idle_ms=_IDLE_MS
+        )
 
 
 def _post_parameters(payments: Collection[Payment], epoch: int) -> dict[str, Any]:

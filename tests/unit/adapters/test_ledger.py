@@ -30,6 +30,7 @@ from tests.unit.adapters.conftest import MASTER, database
 from tests.unit.adapters.fakes import FakeSecretsManager
 
 APPLICATION = "ledger_application"
+MASTER_LOGIN = Credentials(MASTER.username, MASTER.password)
 _numbers = itertools.count(1)
 
 
@@ -307,6 +308,18 @@ def test_a_connection_that_was_cut_is_replaced(server: Server, ledger: PostgresL
     again = payment()
     ledger.post(again, 1)
     assert ledger.find(again.payment_id) == again
+
+
+def test_the_server_ends_sessions_that_are_idle_for_long(server: Server, ledger: PostgresLedger) -> None:
+    """A function that is frozen, or gone without a word, would keep one of a few connections."""
+    with closing(connect(database(server), MASTER_LOGIN, statement_ms=1000, lock_ms=1, idle_ms=1)) as idle:
+        while rows(server, "SELECT 1 FROM pg_stat_activity WHERE pid = %s", idle.info.backend_pid):
+            pass
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("SELECT 1")
+    ledger.post(payment(), 1)
+    ((told,),) = ledger._ask("SELECT setting FROM pg_settings WHERE name = 'idle_session_timeout'", {})
+    assert 60_000 <= int(told) <= 600_000
 
 
 def test_the_connection_is_kept(server: Server, ledger: PostgresLedger) -> None:
