@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from aiohttp import web
 
 from lab.databases import DatabaseError, Databases
@@ -14,8 +15,9 @@ from lab.faults import Rule
 from lab.function_processes import kill_functions
 from lab.postgres import Master
 from lab.proxy import Proxy
+from lab.roles import Roles
 
-_SLOWEST = 120.0  # seconds; a base backup of a large ledger
+_SLOWEST = 180.0  # seconds; a base backup of a large ledger, a switchover that waits for a slow replica
 
 
 class ControlError(Exception):
@@ -45,6 +47,22 @@ class Control:
     def promote_database(self, region: str) -> None:
         self._ask("POST", f"/databases/{region}/promote")
 
+    def switch_over_database(self, region: str) -> None:
+        """The region's replica takes writes with everything its source had; the source is to be attached."""
+        self._ask("POST", f"/databases/{region}/switch-over")
+
+    def fail_over_database(self, region: str) -> None:
+        """The region's replica takes writes with what it has."""
+        self._ask("POST", f"/databases/{region}/fail-over")
+
+    def reattach_database(self, region: str, source: str) -> None:
+        """The region's database becomes a replica of another one, and loses what that one does not have."""
+        self._ask("POST", f"/databases/{region}/reattach", {"source": source})
+
+    def replicates(self, region: str) -> bool:
+        """Whether the region's database receives from another one that is well."""
+        return bool(self._ask("POST", f"/databases/{region}/replicates")["replicates"])
+
     def destroy_database(self, region: str) -> None:
         self._ask("POST", f"/databases/{region}/destroy")
 
@@ -66,6 +84,18 @@ class Control:
 
     def start_database(self, region: str) -> None:
         self._ask("POST", f"/databases/{region}/start")
+
+    def freeze_database(self, region: str, *, frozen: bool = True) -> None:
+        """Connections stay, and nothing moves until it is let go on."""
+        self._ask("POST", f"/databases/{region}/freeze", {"frozen": frozen})
+
+    def delay_replication(self, region: str, seconds: float) -> None:
+        """What is sent to the region's replica arrives so late; what is on its way a failover loses."""
+        self._ask("POST", f"/databases/{region}/delay", {"seconds": seconds})
+
+    def isolate_database(self, region: str, *, isolated: bool = True) -> None:
+        """Nothing is replicated to or from the region."""
+        self._ask("POST", f"/databases/{region}/isolate", {"isolated": isolated})
 
     def set_faults(self, region: str, *rules: Rule) -> None:
         """What goes wrong on the region's way to AWS from now on: these and nothing else."""
@@ -126,6 +156,7 @@ class ControlServer:
         """`functions` is the directory in which the processes of functions are recorded."""
         self._progress = progress
         self._databases = databases
+        self._roles = Roles(databases)
         self._proxies = proxies
         self._functions = functions
 
@@ -153,6 +184,20 @@ class ControlServer:
                 await self._databases.replicate(region, body["source"])
             case "promote":
                 await self._databases.promote(region)
+            case "switch-over":
+                await self._roles.switch_over(region)
+            case "fail-over":
+                await self._roles.fail_over(region)
+            case "reattach":
+                await self._roles.reattach(region, body["source"])
+            case "replicates":
+                return web.json_response({"replicates": await self._roles.healthy(region)})
+            case "freeze":
+                await self._databases.freeze(region, body["frozen"])
+            case "delay":
+                await self._databases.delay_replication(region, body["seconds"])
+            case "isolate":
+                await self._databases.isolate(region, body["isolated"])
             case "destroy":
                 await self._databases.destroy(region)
             case "instances":
@@ -200,7 +245,7 @@ async def _explain(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
         return response
-    except (DatabaseError, RuntimeError) as error:
+    except (DatabaseError, RuntimeError, psycopg.Error, OSError) as error:
         return web.json_response({"error": str(error)}, status=409)
     except (KeyError, TypeError, ValueError) as error:
         return web.json_response({"error": f"not understood: {error!r}"}, status=400)

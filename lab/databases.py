@@ -7,22 +7,27 @@ import re
 import secrets
 import shutil
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from lab.plan import LabPlan, RegionPlan
 from lab.postgres import Installation, Master, Server, destroy, install
 from lab.postgres_endpoint import ClusterEndpoints
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
+from lab.replication_link import ReplicationLink
 
 _START_DEADLINE = 30.0  # seconds; a replica first replays what the base backup brought along
 _LOOK_EVERY = 0.05
+_PATIENCE = 15.0  # seconds for a server to end in order
+_LONGEST_DELAY = 30.0  # seconds; PostgreSQL itself gives up a replica after 60
 
 
 class DatabaseError(Exception):
@@ -34,20 +39,31 @@ class Running:
     server: Server
     process: asyncio.subprocess.Process
     source: str | None  # region it streams from
-    parameters: frozenset[str] = frozenset()  # set on top of the lab's own settings
+    parameters: dict[str, str] = field(default_factory=dict)  # set on top of the lab's own settings
     instances: int = 0  # an Aurora cluster without one is storage: nothing answers for it
     stopped: bool = False  # on purpose; the data is there
+    frozen: bool = False  # on purpose: its processes are there and do nothing
+    down: bool = False  # neither stopped nor there: a change of its role has ended it, or it did not come up
+
+    @property
+    def answers(self) -> bool:
+        return not (self.stopped or self.frozen or self.down)
 
 
 class Databases:
-    """Starts servers from the supervisor's main thread, so that they end with it; one change at a time."""
+    """Starts servers from the supervisor's main thread, so that they end with it; one change at a time of
+    each region's. `lab.roles` changes who follows whom.
+    """
 
     def __init__(self, plan: LabPlan, endpoints: Mapping[str, ClusterEndpoints], registry: Registry) -> None:
         self._registry = registry
         self._plan = plan
         self._endpoints = endpoints
         self._running: dict[str, Running] = {}
-        self._change = asyncio.Lock()
+        self._links = {region: ReplicationLink(plan.regions[region].replication_link) for region in endpoints}
+        self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._isolated: frozenset[str] = frozenset()
+        self._installing = asyncio.Lock()
         self._installation: Installation | None = None
         self.superuser_password = secrets.token_urlsafe(24)
 
@@ -60,15 +76,26 @@ class Databases:
         return {
             "exists": running is not None,
             "stopped": running is not None and running.stopped,
+            "frozen": running is not None and running.frozen,
             "pid": running.process.pid if running else None,
             "streams_from": running.source if running else None,
+            "replication_delay": self._links[region].delay,
+            "isolated": region in self._isolated,
             "writer_endpoint_open": self._endpoints[region].writer.is_open,
             "reader_endpoint_open": self._endpoints[region].reader.is_open,
         }
 
+    @asynccontextmanager
+    async def changing(self, *regions: str) -> AsyncIterator[None]:
+        """Nobody else changes the databases of these regions meanwhile."""
+        async with AsyncExitStack() as stack:
+            for region in sorted(regions):
+                await stack.enter_async_context(self._changes[region])
+            yield
+
     async def found(self, region: str, master: Master) -> None:
         """A new cluster that takes writes."""
-        async with self._change:
+        async with self.changing(region):
             server = await self._new_server(region)
             await self._make(region, server, server.initialise, source=None)
             try:
@@ -79,24 +106,25 @@ class Databases:
 
     async def replicate(self, region: str, source: str) -> None:
         """A streaming replica of another region's cluster."""
-        async with self._change:
-            origin = self._server(source)
+        async with self.changing(region, source):
+            origin = self.server(source)
             server = await self._new_server(region)
             await asyncio.to_thread(origin.drop_slot, slot_name(region))  # of an attempt that failed
-            await self._make(region, server, partial(server.clone, origin, slot_name(region)), source=source)
+            link = await self.link(region, origin)
+            await self._make(
+                region, server, partial(server.clone, origin, slot_name(region), link), source=source
+            )
 
     async def promote(self, region: str) -> None:
         """The region's cluster takes writes and follows nobody any more; done already is fine."""
-        async with self._change:
-            running = self._require(region)
-            await asyncio.to_thread(self._server(region).promote)
-            source, running.source = running.source, None
-            await self._set_endpoints(region, running)
+        async with self.changing(region):
+            source = self.require(region).source
+            await self.take_writes(region)
             await self._forget_slot(region, source)
 
     async def destroy(self, region: str) -> None:
         """Stops the region's server and removes its data; refuses while another region streams from it."""
-        async with self._change:
+        async with self.changing(region):
             followers = [name for name, running in self._running.items() if running.source == region]
             if followers:
                 raise DatabaseError(f"{', '.join(followers)} still streams from {region}")
@@ -111,50 +139,74 @@ class Databases:
 
         A crash tells nobody and leaves the server to recover from its log.
         """
-        async with self._change:
-            running = self._require(region)
+        async with self.changing(region):
+            running = self.require(region)
             if running.stopped:
                 return
             running.stopped = True
-            await self._endpoints[region].close()
-            await _end(running.process, signal.SIGQUIT if crash else signal.SIGINT)
-            self._registry.remove(f"postgres {region}")
+            await self.end(region, signal.SIGQUIT if crash else signal.SIGINT)
 
     async def start(self, region: str) -> None:
         """In the role it was stopped in; done already is fine."""
-        async with self._change:
-            running = self._require(region)
-            if not running.stopped:
+        async with self.changing(region):
+            running = self.require(region)
+            if not (running.stopped or running.down):
                 return
-            running.process = await self._launch(region, running.server)
-            running.stopped = False
-            await self._set_endpoints(region, running)
+            running.stopped, running.down = False, True
+            await self.launch(region)
+            await self.set_endpoints(region)
+
+    async def freeze(self, region: str, frozen: bool) -> None:
+        """The processes of the region's server are there and do nothing, until they are let go on."""
+        async with self.changing(region):
+            running = self.require(region)
+            if frozen == running.frozen:
+                return
+            if frozen:
+                self.server(region)
+            await asyncio.to_thread(_freeze, running.process.pid, frozen)
+            running.frozen = frozen
+
+    async def delay_replication(self, region: str, seconds: float) -> None:
+        """What the region's replica is sent arrives so late, from now on."""
+        if not 0 <= seconds <= _LONGEST_DELAY:
+            raise DatabaseError(f"{seconds} is not a delay of up to {_LONGEST_DELAY:.0f} s")
+        self._link(region).delay = seconds
+
+    async def isolate(self, region: str, isolated: bool) -> None:
+        """Nothing is replicated to or from the region, until it is isolated no more."""
+        self._link(region)
+        self._isolated = self._isolated | {region} if isolated else self._isolated - {region}
+        for link in self._links.values():
+            await link.cut(bool(self._isolated))  # with two regions, every link is to or from it
+
+    def reaches(self, region: str, source: str) -> bool:
+        return not self._isolated & {region, source}
 
     async def set_password(self, region: str, username: str, password: str) -> None:
-        await asyncio.to_thread(self._server(region).set_password, username, password)
+        await asyncio.to_thread(self.server(region).set_password, username, password)
 
     async def set_parameters(self, region: str, values: Mapping[str, str]) -> None:
         """Exactly these, of those that PostgreSQL knows and can change while it runs."""
-        running = self._require(region)
+        running = self.require(region)
         try:
             applied = await asyncio.to_thread(
-                self._server(region).set_parameters, values, running.parameters - set(values)
+                self.server(region).set_parameters, values, set(running.parameters) - set(values)
             )
         except psycopg.Error as error:
             raise DatabaseError(f"{region}: {error}") from error
-        running.parameters = frozenset(applied)
+        running.parameters = {name: values[name] for name in applied}
 
     async def set_instances(self, region: str, count: int) -> None:
         """The last instance may go when there is no cluster any more."""
-        async with self._change:
+        async with self.changing(region):
             if count or region in self._running:
-                running = self._require(region)
-                running.instances = count
-                await self._set_endpoints(region, running)
+                self.require(region).instances = count
+                await self.set_endpoints(region)
 
     async def back_up(self, region: str, name: str) -> int:
         """A base backup that is verified, named by who asked for it; its size in bytes."""
-        server = self._server(region)
+        server = self.server(region)
         target = self._backup(name)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         server.installation.give(target.parent)
@@ -181,48 +233,88 @@ class Databases:
     async def stop_all(self) -> None:
         for endpoint in self._endpoints.values():
             await endpoint.close()
+        for running in self._running.values():
+            if running.frozen:
+                await asyncio.to_thread(_freeze, running.process.pid, False)
         await asyncio.gather(*(_end(running.process) for running in self._running.values()))
+        for link in self._links.values():
+            await link.close()
         self._running.clear()
 
     async def _remove(self, region: str) -> None:
-        await self._endpoints[region].close()
-        running = self._running.pop(region, None)
+        running = self._running.get(region)
         if running is None:
+            await self._endpoints[region].close()
             return
-        await _end(running.process)
-        self._registry.remove(f"postgres {region}")
+        await self.end(region)
+        del self._running[region]
+        await self._links[region].lead_to(None)
         await self._forget_slot(region, running.source)
         await asyncio.to_thread(destroy, running.server)
 
-    async def _set_endpoints(self, region: str, running: Running) -> None:
+    async def end(
+        self, region: str, how: signal.Signals = signal.SIGINT, patience: float = _PATIENCE
+    ) -> None:
+        """Of the server, only its data is left; nothing answers for the cluster."""
+        running = self.require(region)
+        await self._endpoints[region].close()
+        if running.frozen:
+            running.frozen = False
+            await asyncio.to_thread(_freeze, running.process.pid, False)
+        await _end(running.process, how, patience)
+        self._registry.remove(f"postgres {region}")
+
+    async def set_endpoints(self, region: str) -> None:
         """What every change of role or of instances ends with."""
-        endpoints, server = self._endpoints[region], running.server
-        if running.instances and not running.stopped:
+        running, endpoints = self.require(region), self._endpoints[region]
+        if running.instances and not running.stopped and not running.down:
+            server = running.server
             await endpoints.open(server.address, server.port, writes=running.source is None)
         else:
             await endpoints.close()
 
-    def _require(self, region: str) -> Running:
+    async def take_writes(self, region: str) -> None:
+        """Promotes a replica; its source is not asked. Done already is fine."""
+        running = self.require(region)
+        await asyncio.to_thread(self.server(region).promote)
+        running.source = None
+        await self._links[region].lead_to(None)
+        await self.set_endpoints(region)
+
+    async def link(self, region: str, source: Server) -> tuple[str, int]:
+        """Where the server of `region` reaches `source` from now on."""
+        await self._links[region].lead_to((source.address, source.port))
+        return self._links[region].where
+
+    def _link(self, region: str) -> ReplicationLink:
+        try:
+            return self._links[region]
+        except KeyError:
+            raise DatabaseError(f"there are no databases in {region}") from None
+
+    def require(self, region: str) -> Running:
         try:
             return self._running[region]
         except KeyError:
             raise DatabaseError(f"{region} has no database cluster") from None
 
-    def _server(self, region: str) -> Server:
+    def server(self, region: str) -> Server:
         """One that answers."""
-        running = self._require(region)
-        if running.stopped:
-            raise DatabaseError(f"the database of {region} is stopped")
+        running = self.require(region)
+        if not running.answers:
+            state = "stopped" if running.stopped else "frozen" if running.frozen else "down"
+            raise DatabaseError(f"the database of {region} is {state}")
         return running.server
 
     async def _new_server(self, region: str) -> Server:
         if region in self._running:
             raise DatabaseError(f"{region} has a database cluster already")
         directory = self._plan.runtime_directory / "databases"
-        if self._installation is None:
-            self._installation = await asyncio.to_thread(install, self._plan.runtime_directory)
-            directory.mkdir(mode=0o700)
-            self._installation.give(directory)
+        async with self._installing:
+            if self._installation is None:
+                self._installation = await asyncio.to_thread(install, self._plan.runtime_directory)
+                directory.mkdir(mode=0o700)
+                self._installation.give(directory)
         where: RegionPlan = self._plan.regions[region]
         return Server(
             installation=self._installation,
@@ -238,14 +330,17 @@ class Databases:
         """Fill the data directory and start the server on it; an attempt that fails leaves nothing."""
         try:
             await asyncio.to_thread(fill)
-            await self._start(region, server, source=source)
+            process = await self._launch(region, server)
         except BaseException:
             await asyncio.to_thread(destroy, server)
             raise
-
-    async def _start(self, region: str, server: Server, *, source: str | None) -> None:
-        process = await self._launch(region, server)
         self._running[region] = Running(server=server, process=process, source=source)
+
+    async def launch(self, region: str) -> None:
+        """Starts the server again on what is in its directory."""
+        running = self.require(region)
+        running.process = await self._launch(region, running.server)
+        running.down = False
 
     async def _launch(self, region: str, server: Server) -> asyncio.subprocess.Process:
         """Returns once the server answers."""
@@ -278,7 +373,7 @@ class Databases:
 
     async def _forget_slot(self, region: str, source: str | None) -> None:
         origin = self._running.get(source) if source else None
-        if origin is not None and not origin.stopped:
+        if origin is not None and origin.answers:
             await asyncio.to_thread(origin.server.drop_slot, slot_name(region))
 
     def _log(self, region: str) -> Path:
@@ -289,14 +384,29 @@ def slot_name(region: str) -> str:
     return f"replica_{region.replace('-', '_')}"
 
 
-async def _end(process: asyncio.subprocess.Process, how: signal.Signals = signal.SIGINT) -> None:
+def _freeze(pid: int, frozen: bool) -> None:
+    """Processes of PostgreSQL are in groups of their own, so each is told."""
+    number = signal.SIGSTOP if frozen else signal.SIGCONT
+    with suppress(psutil.NoSuchProcess):
+        server = psutil.Process(pid)
+        server.send_signal(number)
+        for child in server.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+
+
+async def _end(
+    process: asyncio.subprocess.Process,
+    how: signal.Signals = signal.SIGINT,
+    patience: float = _PATIENCE,
+) -> None:
     """SIGINT, the fast shutdown: sessions are ended, everything is written. SIGQUIT: as if it had crashed."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
         process.send_signal(how)
     try:
-        await asyncio.wait_for(process.wait(), timeout=15)
+        await asyncio.wait_for(process.wait(), timeout=patience)
     except TimeoutError:
         process.kill()
         await process.wait()

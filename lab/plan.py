@@ -17,7 +17,7 @@ PLAN_VARIABLE = "PAYMENTS_LAB_PLAN"  # where the embedded AWS finds the plan it 
 PLACES = ("primary", "secondary", "witness")
 ACCOUNT_ID = "000000000000"
 _EVERYBODY_S_SCRATCH = Path("/tmp")  # noqa: S108 - a directory of random name is made in it, for root alone
-_PORTS_PER_REGION = 10  # four are used; round numbers are easier to read in a log
+_PORTS_PER_REGION = 10  # five are used; round numbers are easier to read in a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,11 @@ class RegionPlan:
         return f"http://{self.address}:{self.proxy_port + _PORTS_PER_REGION - 2}"
 
     @property
+    def replication_link(self) -> Endpoint:
+        """Where the region's database connects to stream from another region's."""
+        return self.address, self.postgres_server_port + 1
+
+    @property
     def holds_data(self) -> bool:
         return self.place != "witness"
 
@@ -59,7 +64,7 @@ class RegionPlan:
         if not self.holds_data:
             return (proxy,)
         front_door, server = (self.address, self.front_door_port), (self.address, self.postgres_server_port)
-        return proxy, front_door, self.writer_endpoint, self.reader_endpoint, server
+        return proxy, front_door, self.writer_endpoint, self.reader_endpoint, server, self.replication_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class LabPlan:
     directory_table: str = "payments-directory-lab"
     alarm_seconds: float = 60.0
     """How often an alarm is judged; 60 on AWS, and 10 where it is of high resolution."""
+    rejoin_seconds: float = 30.0
+    """How long after a failover, at least, the writer it left behind lives on; on AWS it takes minutes."""
     trail_seconds: float = 30.0
     """How often CloudTrail delivers; on AWS within about 5 minutes, and nobody's recovery waits for it."""
 

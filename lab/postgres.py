@@ -133,10 +133,14 @@ class Server:
         (self.data / "postgresql.conf").write_text(_SETTINGS)
         (self.data / "pg_hba.conf").write_text(_ACCESS.format(replicator=REPLICATOR))
 
-    def clone(self, source: "Server", slot: str) -> None:
-        """A base backup of a running server, set up to stream from it through a replication slot."""
+    def clone(self, source: "Server", slot: str, by: tuple[str, int] | None = None) -> None:
+        """A base backup of a running server, set up to stream from it through a replication slot.
+
+        `by` is the address that leads to it, unless it is its own.
+        """
         _private_directory(self.installation, self.data)
-        origin = f"host={source.address} port={source.port} user={REPLICATOR} application_name={slot}"
+        host, port = by or (source.address, source.port)
+        origin = f"host={host} port={port} user={REPLICATOR} application_name={slot}"
         how = ["--create-slot", f"--slot={slot}", "--write-recovery-conf", "--wal-method=stream"]
         quick = ["--checkpoint=fast", "--no-sync"]
         self.installation.run(

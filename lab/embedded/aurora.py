@@ -14,6 +14,7 @@ from ministack.services import rds
 
 from lab.control import ControlError
 from lab.embedded import rds_features, rds_parameters
+from lab.embedded.global_writer import under_way
 from lab.embedded.handlers import Response
 from lab.postgres import Master
 
@@ -59,15 +60,17 @@ class Aurora:
             "CreateDBInstance": self.create_instance,
             "DeleteDBInstance": self.delete_instance,
             "RemoveFromGlobalCluster": self.remove_from_global_cluster,
-            "SwitchoverGlobalCluster": _not_yet,
-            "FailoverGlobalCluster": _not_yet,
         }
 
     def create_cluster(self, parameters: Parameters) -> Response:
         """The first member of a global cluster founds it, the next streams from the writer."""
         with self._change:
             writer = _global_writer(parameters)
-            if refusal := _refusal(parameters, writer) or rds_features.cluster_refusal(parameters):
+            if (
+                refusal := _changing(parameters)
+                or _refusal(parameters, writer)
+                or rds_features.cluster_refusal(parameters)
+            ):
                 return refusal
             response: Response = rds._create_db_cluster(parameters)
             if response[0] >= 400:
@@ -94,6 +97,8 @@ class Aurora:
 
     def modify_cluster(self, parameters: Parameters) -> Response:
         with self._change:
+            if refusal := _changing(parameters):
+                return refusal
             response: Response = rds._modify_db_cluster(parameters)
             cluster: Record | None = rds._clusters.get(rds._p(parameters, "DBClusterIdentifier"))
             if response[0] >= 400 or cluster is None:
@@ -145,6 +150,8 @@ class Aurora:
     def remove_from_global_cluster(self, parameters: Parameters) -> Response:
         """A secondary that leaves becomes a cluster of its own and takes writes."""
         with self._change:
+            if refusal := _changing(parameters):
+                return refusal
             cluster: Record | None = rds._resolve_cluster(rds._p(parameters, "DbClusterIdentifier"))
             writer = _global_writer(parameters)
             response: Response = rds._remove_from_global_cluster(parameters)
@@ -210,6 +217,13 @@ def _refusal(parameters: Parameters, writer: Record | None) -> Response | None:
     return None
 
 
+def _changing(parameters: Parameters) -> Response | None:
+    """Neither a global cluster nor its members are changed while another becomes the writer."""
+    cluster = rds._clusters.get(rds._p(parameters, "DBClusterIdentifier")) or {}
+    name = rds._p(parameters, "GlobalClusterIdentifier") or cluster.get("GlobalClusterIdentifier")
+    return under_way(rds._global_clusters.get(name)) if name else None
+
+
 def _global_writer(parameters: Parameters) -> Record | None:
     global_cluster = rds._resolve_global_cluster(rds._p(parameters, "GlobalClusterIdentifier"))
     if global_cluster is None:
@@ -253,10 +267,3 @@ def _refused(code: str, message: str) -> Response:
 def _failed(error: ControlError) -> Response:
     response: Response = rds._error("InternalFailure", rds._esc(str(error)), 500)
     return response
-
-
-def _not_yet(_parameters: Parameters) -> Response:
-    """MiniStack would change its record of the writer, and the databases would contradict it."""
-    return _refused(
-        "InvalidGlobalClusterStateFault", "This lab does not change the writer of a global cluster yet."
-    )

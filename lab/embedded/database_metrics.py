@@ -24,17 +24,19 @@ from lab.plan import PLAN_VARIABLE, LabPlan, RegionPlan, read_plan
 from lab.postgres import REPLICATOR, SUPERUSER
 from lab.processes import read_records
 
-# Late while something received is not replayed, or nothing is received; a quiet ledger is not late.
+# Late while the writer has log that is not replayed, or, where that is not known, while something received is
+# not, or nothing is received; a quiet ledger is not late.
 _MEASURED = """
 SELECT
   (SELECT count(*) FROM pg_stat_activity
    WHERE backend_type = 'client backend' AND usename NOT IN (%s, %s)),
   CASE WHEN NOT pg_is_in_recovery() THEN NULL
-       WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+       WHEN pg_last_wal_replay_lsn() >= coalesce(%s::pg_lsn, pg_last_wal_receive_lsn())
             AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') THEN 0
        ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) * 1000
   END::float8
 """
+_WRITTEN = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn()::text END"
 Value = tuple[str, float, str]
 
 
@@ -71,7 +73,7 @@ class Measuring:
 
     def _of(self, region: RegionPlan, cluster: dict[str, Any]) -> Iterator[Value]:
         try:
-            connections, lag = self._ask(region)
+            connections, lag = self._ask(region, self._written(cluster))
         except (psycopg.Error, OSError) as error:
             logging.getLogger(__name__).info("%s is not measured: %s", region.name, error)
             return  # on AWS the metrics of a dead database stop as well
@@ -87,22 +89,37 @@ class Measuring:
             yield "ServerlessDatabaseCapacity", least, "Count"
             yield "ACUUtilization", 100 * least / most, "Percent"
 
-    def _ask(self, region: RegionPlan) -> tuple[int, float | None]:
-        password = self.plan.superuser_password_file.read_text()
-        with closing(
-            psycopg.connect(
-                host=region.address,
-                port=region.postgres_server_port,
-                user=SUPERUSER,
-                password=password,
-                dbname="postgres",
-                connect_timeout=2,
-            )
-        ) as connection:
-            row = connection.execute(_MEASURED, (SUPERUSER, REPLICATOR)).fetchone()
+    def _written(self, cluster: dict[str, Any]) -> str | None:
+        """How far the log of its global cluster's writer goes; None while that does not say."""
+        writer = rds._global_cluster_writer_cluster(
+            rds._global_clusters.get(cluster.get("GlobalClusterIdentifier")) or {}
+        )
+        if writer is None or writer is cluster:
+            return None
+        region = self.plan.regions[str(writer["DBClusterArn"]).split(":")[3]]
+        try:
+            with closing(self._connect(region)) as connection:
+                row = connection.execute(_WRITTEN).fetchone()
+        except (psycopg.Error, OSError):
+            return None
+        return row[0] if row else None
+
+    def _ask(self, region: RegionPlan, written: str | None) -> tuple[int, float | None]:
+        with closing(self._connect(region)) as connection:
+            row = connection.execute(_MEASURED, (SUPERUSER, REPLICATOR, written)).fetchone()
         if row is None:
             raise psycopg.DataError("no row")
         return row[0], row[1]
+
+    def _connect(self, region: RegionPlan) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=region.address,
+            port=region.postgres_server_port,
+            user=SUPERUSER,
+            password=self.plan.superuser_password_file.read_text(),
+            dbname="postgres",
+            connect_timeout=2,
+        )
 
     def _busy(self, region: str) -> float | None:
         """By the server and all its processes since the last look; percent of this machine."""

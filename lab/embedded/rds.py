@@ -12,6 +12,7 @@ from ministack.services.cloudformation import provisioners
 from lab.control import Control
 from lab.embedded import rds_features, rds_logs, rds_parameters
 from lab.embedded.aurora import Aurora, Endpoints
+from lab.embedded.global_writer import GlobalWriter
 from lab.embedded.handlers import Created, Handler, Handlers, Properties, ResourceError, checked
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
@@ -25,6 +26,7 @@ def register(handlers: Handlers) -> None:
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
     control = Control(plan.control_socket)
     install(handlers, Aurora(control, _endpoints(plan)))
+    rds._ACTION_MAP.update(GlobalWriter(control, plan.rejoin_seconds).actions())
     rds_features.install()
     rds_parameters.install(control)
     rds_logs.install(plan)

@@ -16,7 +16,7 @@ REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
     plan = plan_lab(directory=tmp_path_factory.mktemp("lab"), regions=REGIONS, domain="payments.test")
-    plan = replace(plan, alarm_seconds=1.0)  # what takes minutes on AWS
+    plan = replace(plan, alarm_seconds=1.0, rejoin_seconds=1.0)  # what takes minutes on AWS
     lifecycle.bring_up(plan, lambda _stage, _seconds: None)
     yield plan
     lifecycle.tear_down(plan.directory)

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from lab.control import Control, ControlError
 from lab.plan import LabPlan
+from tests.integration.lab.clusters import MASTER, PRIMARY, connect
 from tests.integration.lab.conftest import eventually
 from tests.integration.lab.stacks import Region, StackError, Template, cluster, resource
-from tests.integration.lab.test_databases import MASTER, PRIMARY, connect
 
 pytestmark = pytest.mark.lab
 LOGS = "/aws/rds/cluster/featured/postgresql"

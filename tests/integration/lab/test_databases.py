@@ -3,26 +3,19 @@
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
 
 import boto3.session
 import psycopg
 import pytest
-from botocore.exceptions import ClientError
 
 from lab import status
 from lab.control import Control, ControlError
 from lab.plan import LabPlan
+from tests.integration.lab.clusters import MASTER, PRIMARY, SECONDARY, connect, is_replica, measured, readers
 from tests.integration.lab.conftest import eventually
 from tests.integration.lab.stacks import Region, StackError, cluster, global_cluster
 
 pytestmark = pytest.mark.lab
-PRIMARY, SECONDARY = "us-east-1", "us-east-2"
-MASTER: dict[str, Any] = {
-    "MasterUsername": "ledger_master",
-    "MasterUserPassword": "made-up password",
-    "DatabaseName": "ledger",
-}
 
 
 @pytest.fixture(scope="module")
@@ -50,32 +43,6 @@ def replicated(founded: None, secondary: Region) -> Iterator[None]:
     secondary.deploy("database", cluster("ledger-secondary", "ledger"))
     yield
     secondary.remove("database")
-
-
-def connect(lab: LabPlan, region: str, **options: object) -> psycopg.Connection[Any]:
-    """To the writer endpoint, unless told another host."""
-    where = lab.regions[region]
-    settings: dict[str, Any] = {
-        "host": where.address,
-        "port": where.postgres_port,
-        "user": "ledger_master",
-        "password": "made-up password",
-        "dbname": "ledger",
-        "sslmode": "verify-full",
-        "sslrootcert": str(lab.ca_file),
-        "autocommit": True,
-    }
-    return psycopg.connect(**{**settings, **options})
-
-
-def readers(lab: LabPlan, region: str) -> psycopg.Connection[Any]:
-    return connect(lab, region, host=lab.regions[region].reader_address)
-
-
-def is_replica(connection: psycopg.Connection[Any]) -> bool:
-    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
-    assert row is not None
-    return bool(row[0])
 
 
 def test_what_the_primary_commits_the_secondary_has(lab: LabPlan, replicated: None) -> None:
@@ -249,15 +216,6 @@ def test_a_protected_cluster_cannot_go(lab: LabPlan, primary: Region) -> None:
     assert not Control(lab.control_socket).status()["databases"][PRIMARY]["exists"]
 
 
-def test_the_writer_is_not_switched_on_paper_only(replicated: None, primary: Region) -> None:
-    members = primary.rds.describe_global_clusters()["GlobalClusters"][0]["GlobalClusterMembers"]
-    target = next(member["DBClusterArn"] for member in members if not member["IsWriter"])
-    with pytest.raises(ClientError, match="InvalidGlobalClusterStateFault"):
-        primary.rds.switchover_global_cluster(
-            GlobalClusterIdentifier="ledger", TargetDbClusterIdentifier=target
-        )
-
-
 def test_a_base_backup_that_failed_can_be_tried_again(lab: LabPlan, founded: None, secondary: Region) -> None:
     control = Control(lab.control_socket)
     with pytest.raises(ControlError, match="has no database cluster"):
@@ -269,19 +227,6 @@ def test_a_base_backup_that_failed_can_be_tried_again(lab: LabPlan, founded: Non
     secondary.remove("database")
     secondary.deploy("database", cluster("ledger-secondary", "ledger"))
     secondary.remove("database")
-
-
-def measured(where: Region, name: str, identifier: str) -> list[float]:
-    found = where.cloudwatch.get_metric_statistics(
-        Namespace="AWS/RDS",
-        MetricName=name,
-        Dimensions=[{"Name": "DBClusterIdentifier", "Value": identifier}],
-        StartTime="2020-01-01T00:00:00Z",
-        EndTime="2100-01-01T00:00:00Z",
-        Period=86400,
-        Statistics=["Maximum"],
-    )
-    return [one["Maximum"] for one in found["Datapoints"]]
 
 
 def test_the_lag_is_measured_where_the_replica_is(
