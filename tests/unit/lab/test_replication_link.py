@@ -53,17 +53,26 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
+@asynccontextmanager
+async def replica(where: Peer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(*where)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 def test_only_a_stream_of_log_is_late_and_the_delay_is_taken_back_at_once() -> None:
     async def scenario() -> None:
-        async with linked() as (link, where):
+        async with linked() as (link, where), replica(where) as ends:
             link.delay = LATE
-            reader, writer = await asyncio.open_connection(*where)
-            assert await answer(reader, writer, b"password") < LATE
-            assert await answer(reader, writer, START) >= LATE
-            assert await answer(reader, writer, b"log") >= LATE
+            assert await answer(*ends, b"password") < LATE
+            assert await answer(*ends, START) >= LATE
+            assert await answer(*ends, b"log") >= LATE
             link.delay = 0
-            assert await answer(reader, writer, b"log") < LATE
-            writer.close()
+            assert await answer(*ends, b"log") < LATE
 
     asyncio.run(scenario())
 
@@ -71,30 +80,28 @@ def test_only_a_stream_of_log_is_late_and_the_delay_is_taken_back_at_once() -> N
 def test_what_is_on_its_way_arrives_late_and_is_lost_by_a_cut() -> None:
     async def scenario() -> None:
         async with linked() as (link, where):
-            reader, writer = await asyncio.open_connection(*where)
-            await answer(reader, writer, START)
-            link.delay = 60
-            with pytest.raises(TimeoutError):
-                await answer(reader, writer, b"log", LATE)
-            await link.cut(True)
-            assert await rest(reader) == b""
-            again, _ = await asyncio.open_connection(*where)
-            assert await again.read() == b""  # nobody is let through
+            async with replica(where) as ends:
+                await answer(*ends, START)
+                link.delay = 60
+                with pytest.raises(TimeoutError):
+                    await answer(*ends, b"log", LATE)
+                await link.cut(True)
+                assert await rest(ends[0]) == b""
+            async with replica(where) as ends:
+                assert await rest(ends[0]) == b""  # nobody is let through
             await link.cut(False)
             link.delay = 0
-            reader, writer = await asyncio.open_connection(*where)
-            await answer(reader, writer, START)
-            writer.close()
+            async with replica(where) as ends:
+                await answer(*ends, START)
 
     asyncio.run(scenario())
 
 
 def test_a_replica_is_disconnected_when_its_link_leads_elsewhere() -> None:
     async def scenario() -> None:
-        async with linked() as (link, where):
-            reader, writer = await asyncio.open_connection(*where)
-            await answer(reader, writer, START)
+        async with linked() as (link, where), replica(where) as ends:
+            await answer(*ends, START)
             await link.lead_to(None)
-            assert await rest(reader) == b""
+            assert await rest(ends[0]) == b""
 
     asyncio.run(scenario())
