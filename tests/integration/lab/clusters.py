@@ -1,5 +1,6 @@
 """A ledger in two regions, as tests reach it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -7,6 +8,7 @@ import psycopg
 from lab.plan import LabPlan
 from tests.integration.lab.stacks import Region
 
+_EVER = datetime(2020, 1, 1, tzinfo=UTC)
 PRIMARY, SECONDARY = "us-east-1", "us-east-2"
 MASTER: dict[str, Any] = {
     "MasterUsername": "ledger_master",
@@ -41,12 +43,12 @@ def is_replica(connection: psycopg.Connection[Any]) -> bool:
     return bool(row[0])
 
 
-def measured(where: Region, name: str, identifier: str) -> list[float]:
+def measured(where: Region, name: str, identifier: str, since: datetime = _EVER) -> list[float]:
     found = where.cloudwatch.get_metric_statistics(
         Namespace="AWS/RDS",
         MetricName=name,
         Dimensions=[{"Name": "DBClusterIdentifier", "Value": identifier}],
-        StartTime="2020-01-01T00:00:00Z",
+        StartTime=since,
         EndTime="2100-01-01T00:00:00Z",
         Period=86400,
         Statistics=["Maximum"],

@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import boto3.session
 import psycopg
@@ -232,8 +233,9 @@ def test_a_base_backup_that_failed_can_be_tried_again(lab: LabPlan, founded: Non
 def test_the_lag_is_measured_where_the_replica_is(
     primary: Region, secondary: Region, replicated: None
 ) -> None:
-    eventually(lambda: measured(secondary, "AuroraGlobalDBReplicationLag", "ledger-secondary"))
-    assert measured(primary, "AuroraGlobalDBReplicationLag", "ledger-primary") == []
+    began = datetime.now(UTC)
+    eventually(lambda: measured(secondary, "AuroraGlobalDBReplicationLag", "ledger-secondary", began))
+    assert measured(primary, "AuroraGlobalDBReplicationLag", "ledger-primary", began) == []
     eventually(lambda: measured(primary, "CPUUtilization", "ledger-primary"))
     assert measured(primary, "DatabaseConnections", "ledger-primary") != []
 
