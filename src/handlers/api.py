@@ -45,7 +45,7 @@ def answer(event: Mapping[str, Any], service: Service) -> dict[str, object]:
     try:
         if response.mistake is not None:
             tell_mistake(_LOGGER, _METRICS, response.mistake, request_id=_request_id(event))
-        if event.get("resource") != "/health" or response.status >= 500:
+        if event.get("resource") != "/health":
             _tell(event, response)
     except Exception as error:  # noqa: BLE001 - the answer counts, not what is said about it
         sys.stderr.write(f"the answer could not be told about: {type(error).__name__}\n")

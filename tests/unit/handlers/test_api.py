@@ -10,7 +10,7 @@ from psycopg.errors import UndefinedColumn
 from failover.control import Phase
 from payments.errors import LedgerUnavailable
 from tests.unit.handlers.services import FakePeer, service
-from tests.unit.payments.fakes import BODY, THERE, TOKEN, World, record
+from tests.unit.payments.fakes import BODY, HERE, THERE, TOKEN, World, record
 
 
 class CurrentOutput:
@@ -152,10 +152,25 @@ def test_an_answer_is_given_even_when_it_cannot_be_told_about(
     assert "SchemaValidationError" in capsys.readouterr().err
 
 
-def test_a_healthy_answer_is_not_worth_a_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = api.answer({"httpMethod": "GET", "resource": "/health"}, service(World()))
-    assert answer["statusCode"] == 200
+@pytest.mark.parametrize(("active", "status"), [(HERE, 200), (THERE, 503)])
+def test_an_answer_about_health_is_not_worth_a_line(
+    api: Any, capsys: pytest.CaptureFixture[str], active: str, status: int
+) -> None:
+    """Route 53 asks several times a second. A standby says no each time, and leaves no client in doubt."""
+    world = World()
+    world.control.record = record(active)
+    answer = api.answer({"httpMethod": "GET", "resource": "/health"}, service(world))
+    assert answer["statusCode"] == status
     assert capsys.readouterr().out == ""
+
+
+def test_a_mistake_met_by_a_health_check_is_told(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.journal = None  # type: ignore[assignment] # which is as broken as it gets
+    answer = api.answer({"httpMethod": "GET", "resource": "/health"}, service(world))
+    assert answer["statusCode"] == 500
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["Mistake"] for line in lines if "Mistake" in line] == [[1.0]]
 
 
 def test_a_request_that_was_forwarded_is_counted_as_that_and_no_more(
