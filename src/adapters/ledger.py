@@ -28,6 +28,7 @@ _LOCK_MS: Final = 1500
 _IDLE_MS: Final = 300_000  # what is frozen for longer may never wake up, and keeps a connection from others
 _DEADLINE_SECONDS: Final = 4.0  # for a server that accepts bytes and never answers
 _CREDENTIALS_AGE_SECONDS: Final = 10.0
+_REST_SECONDS: Final = 1.0  # after an attempt to connect, which may take four: the journal has the payment
 
 # One statement, so one transaction and one round trip. FOR SHARE holds the fence until commit: whoever raises
 # it waits for us, or we read what they wrote. Nothing is inserted under an epoch older than the fence.
@@ -123,6 +124,7 @@ class PostgresLedger:
         self._monotonic = monotonic
         self._connection: Connection[Any] | None = None
         self._read_credentials_at = -_CREDENTIALS_AGE_SECONDS
+        self._rests_until = 0.0
 
     def post(self, payment: Payment, epoch: int) -> None:
         self.post_all((payment,), epoch)
@@ -195,9 +197,21 @@ class PostgresLedger:
 
     def _execute(self, statement: str, values: dict[str, Any]) -> list[Any]:
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._connected()
         with _deadline(self._connection, _DEADLINE_SECONDS):
             return self._connection.execute(statement, values).fetchall()
+
+    def _connected(self) -> Connection[Any]:
+        """Who could not connect a moment ago is not made to wait for it again at once."""
+        import psycopg
+
+        if self._monotonic() < self._rests_until:
+            raise LedgerUnavailable("unreachable")
+        try:
+            return self._connect()
+        except psycopg.OperationalError:
+            self._rests_until = self._monotonic() + _REST_SECONDS
+            raise
 
     def _connect(self) -> Connection[Any]:
         """With the credentials at hand, or fresh ones when those fail: a password may have been rotated.
