@@ -38,6 +38,7 @@ MODULES = (
     "notifications",
     "peering",
     "rds",
+    "region_switch",
     "rest_apis",
     "rotation",
     "route53",

@@ -16,7 +16,8 @@ Context = Mapping[str, object]
 """Condition keys of a request beside the global ones, in lower case."""
 
 
-def trusts(role: Mapping[str, Any], service: str) -> bool:
+def trusts(role: Mapping[str, Any], service: str, context: Context | None = None) -> bool:
+    """Without a `context` whatever the conditions of its trust are."""
     document = role.get("AssumeRolePolicyDocument") or {}
     policy = json.loads(document) if isinstance(document, str) else document
     statements = policy.get("Statement") or []
@@ -24,7 +25,9 @@ def trusts(role: Mapping[str, Any], service: str) -> bool:
         principal = statement.get("Principal") or {}
         named = principal.get("Service", []) if isinstance(principal, dict) else []
         if statement.get("Effect") == "Allow" and service in ([named] if isinstance(named, str) else named):
-            return True
+            request = _request(service, get_account_id(), "sts:AssumeRole", "*", context)
+            if context is None or iam_evaluator._conditions_met(statement.get("Condition", {}), request):
+                return True
     return False
 
 

@@ -1,0 +1,101 @@
+"""What Region switch asks of RDS, by how the plan was started."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from lab.embedded.region_switch_state import Execution
+from lab.embedded.region_switch_steps import Block, Cancelled, StepFailed, promote
+
+_CLUSTERS = [f"arn:aws:rds:{region}:000000000000:cluster:ledger" for region in ("us-east-1", "us-east-2")]
+_CONFIG = {
+    "globalClusterIdentifier": "ledger",
+    "databaseClusterArns": _CLUSTERS,
+    "behavior": "switchoverOnly",
+    "ungraceful": {"ungraceful": "failover"},
+    "timeoutMinutes": 1,
+}
+
+
+@dataclass
+class Rds:
+    """The writer changes after so many looks at it; never without having been asked."""
+
+    writer: str = _CLUSTERS[0]
+    looks: int = 0
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    looked: Callable[[], None] = lambda: None
+
+    def describe_global_clusters(self, **_: str) -> dict[str, Any]:
+        self.looked()
+        if self.asked:
+            self.looks -= 1
+            if self.looks < 0:
+                self.writer = self.asked[0][1]["TargetDbClusterIdentifier"]
+        members = [{"DBClusterArn": arn, "IsWriter": arn == self.writer} for arn in _CLUSTERS]
+        return {"GlobalClusters": [{"GlobalClusterMembers": members}]}
+
+    def switchover_global_cluster(self, **request: Any) -> None:
+        self.asked.append(("switchover", request))
+
+    def failover_global_cluster(self, **request: Any) -> None:
+        self.asked.append(("failover", request))
+
+
+def _block(rds: Rds, mode: str, **config: Any) -> Block:
+    execution = Execution(
+        plan={}, plan_arn="arn", version=1, region="us-east-2", action="activate", mode=mode
+    )
+    return Block(execution, "promote", {**_CONFIG, **config}, lambda _: rds)
+
+
+_WANTED = {"GlobalClusterIdentifier": "ledger", "TargetDbClusterIdentifier": _CLUSTERS[1]}
+
+
+def test_graceful_loses_nothing_and_waits_for_the_new_writer() -> None:
+    rds = Rds(looks=1)
+    promote(_block(rds, "graceful"))
+    assert rds.asked == [("switchover", _WANTED)]
+    assert rds.writer == _CLUSTERS[1]
+
+
+def test_ungraceful_fails_over_where_the_step_says_so() -> None:
+    rds = Rds()
+    promote(_block(rds, "ungraceful"))
+    assert rds.asked == [("failover", {**_WANTED, "AllowDataLoss": True})]
+    rds = Rds()
+    promote(_block(rds, "ungraceful", ungraceful={}))
+    assert rds.asked == [("switchover", _WANTED)]
+
+
+def test_a_step_that_is_set_to_fail_over_always_does() -> None:
+    rds = Rds()
+    promote(_block(rds, "graceful", behavior="failover"))
+    assert [name for name, _ in rds.asked] == ["failover"]
+
+
+def test_whoever_is_the_writer_is_not_promoted_again() -> None:
+    rds = Rds(writer=_CLUSTERS[1])
+    promote(_block(rds, "ungraceful"))
+    assert not rds.asked
+
+
+def test_a_promotion_that_does_not_end_fails_the_step() -> None:
+    with pytest.raises(StepFailed, match="is not the writer of ledger"):
+        promote(_block(Rds(looks=1000), "graceful", timeoutMinutes=0.001))
+
+
+def test_a_cancelled_execution_does_not_wait() -> None:
+    rds = Rds(looks=1000)
+    block = _block(rds, "graceful")
+    rds.looked = lambda: threading.Timer(0.05, block.execution.cancelled.set).start()
+    with pytest.raises(Cancelled):
+        promote(block)
+
+
+def test_a_region_without_a_cluster_fails_the_step() -> None:
+    with pytest.raises(StepFailed, match="nothing in us-east-2"):
+        promote(_block(Rds(), "graceful", databaseClusterArns=_CLUSTERS[:1]))
