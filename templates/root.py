@@ -15,6 +15,7 @@ from templates.credentials import add_credentials
 from templates.custom import ControlRecord, EmptiedBuckets, PublishedCode, StackSetOutputs, StackSetRoles
 from templates.dashboard import add_dashboard
 from templates.database import add_global_cluster
+from templates.failover import add_plan
 from templates.functions import MIGRATIONS_PACKAGE, SERVICE_PACKAGE
 from templates.names import Place
 from templates.peering import add_peering
@@ -90,7 +91,7 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     filled: AWSObject = databases
     if settings.test_environment:
         filled = _add_emptied_buckets(template, settings, function, databases, trail)
-    add_stack_set(
+    services = add_stack_set(
         template,
         settings,
         roles,
@@ -106,6 +107,8 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         ),
         after=[filled, code, control, *tables.values()],
     )
+    # Region switch looks at once whether what the plan names is there.
+    add_plan(template, settings, global_cluster, after=[services])
     alarms = service.alarm_plans(settings, health_check="")
     places: tuple[Place, ...] = ("primary", "secondary")
     add_dashboard(template, settings, {place: names_in(settings, alarms, place) for place in places})

@@ -61,7 +61,6 @@ LEAVES: dict[str, dict[str, str]] = {
     "root": {
         "Dashboard": "operators look at it",
         "RolloutKeyAlias": "operators find the key by it",
-        "ServiceStackSet": "the last step of the rollout",
     },
 }
 

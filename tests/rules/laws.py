@@ -32,6 +32,7 @@ STATEFUL = frozenset(
 )
 # Where AWS lets us choose the name: the property that holds it, and what stands before and after our rule.
 NAMES = {
+    "AWS::ARCRegionSwitch::Plan": ("Name", "{}"),
     "AWS::ApiGateway::RestApi": ("Name", "{}"),
     "AWS::Backup::BackupVault": ("BackupVaultName", "{}"),
     "AWS::CloudFormation::StackSet": ("StackSetName", "{}"),
@@ -316,6 +317,7 @@ def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> 
         "DataStackSet": ["GlobalCluster", *secrets],
         **(_BETWEEN if emptied else {}),
         "ServiceStackSet": [*emptied, "DataStackSet", "Code", "FirstControlRecord", "Peering", *tables],
+        "FailoverPlan": ["ServiceStackSet", "GlobalCluster", "FailoverRole"],
     }.items():
         missing = [wanted for wanted in first if wanted not in after.get(title, ())]
         if missing:

@@ -1,4 +1,4 @@
-"""What runs, what it may do and what watches it: Lambda, IAM, CloudWatch, SNS and CloudTrail say so."""
+"""What runs, what it may do and what watches it: each service says so of its own."""
 
 import base64
 import hashlib
@@ -116,7 +116,23 @@ def _trail(trail: Resource) -> Found:
     }
 
 
+def _plan(plan: Resource) -> Found:
+    found: Found = plan.aws("arc-region-switch").get_plan(arn=plan.physical_id)["plan"]
+    words: Found = _template_words(found)
+    return words
+
+
+def _template_words(value: Any) -> Any:
+    """A template's words begin with a capital."""
+    if isinstance(value, list):
+        return [_template_words(one) for one in value]
+    if isinstance(value, dict):
+        return {name[0].upper() + name[1:]: _template_words(one) for name, one in value.items()}
+    return value
+
+
 PROOFS = {
+    "AWS::ARCRegionSwitch::Plan": _plan,
     "AWS::CloudTrail::Trail": _trail,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
