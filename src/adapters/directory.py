@@ -23,12 +23,12 @@ _MOST_CACHED: Final = 10_000  # about 5 MB
 
 
 class DynamoDirectory:
-    """`monotonic` dates what is cached. Only what exists is cached: a new account can be used at once."""
+    """`elapsed`, in seconds, dates what is cached. Only what exists is: a new account can be used at once."""
 
-    def __init__(self, client: DynamoDBClient, table: str, monotonic: Callable[[], float]) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, elapsed: Callable[[], float]) -> None:
         self._client = client
         self._table = table
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         self._cache: dict[str, tuple[float, Any]] = {}
 
     def merchant(self, merchant_id: str) -> Merchant | None:
@@ -93,7 +93,7 @@ class DynamoDirectory:
         return map(_account, self._all(_ACCOUNT))
 
     def _items(self, keys: set[str]) -> dict[str, Any]:
-        now = self._monotonic()
+        now = self._elapsed()
         fresh = {
             key: self._cache[key][1]
             for key in keys

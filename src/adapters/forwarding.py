@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -31,14 +30,14 @@ class PeerFunction:
         self,
         region: str,
         function: str,
+        elapsed: Callable[[], float],
         clients: Clients | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clients` makes one that waits so many seconds for an answer."""
+        """`elapsed` in seconds; `clients` makes one that waits so many seconds for an answer."""
         self.region = region
         self._function = function
         self._clients = cache(clients or self._client)
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         self._last: dict[int, float] = {}
 
     def ask(self, event: Mapping[str, Any], patience: float) -> object:
@@ -67,7 +66,7 @@ class PeerFunction:
     def _client_that_waits(self, seconds: int) -> LambdaClient:
         """With a connection that is new or was used lately: there is no second attempt."""
         asked = self._clients(seconds)
-        now = self._monotonic()
+        now = self._elapsed()
         if now - self._last.get(seconds, now) > _IDLE_SECONDS:
             asked.close()
         self._last[seconds] = now

@@ -37,6 +37,22 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+class Elapsed:
+    """Seconds since it was made, by whichever clock shows more between two readings: what was known before a
+    function was frozen is as old as it is, although its monotonic clock may have stood still.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        last, self._last = self._last, self._clock.now()
+        self._seconds += max(0.0, self._last.monotonic - last.monotonic, self._last.wall - last.wall)
+        return self._seconds
+
+
 class SystemClock:
     def now(self) -> Instant:
         return Instant(time.monotonic(), time.time())

@@ -13,7 +13,7 @@ from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.secrets import Secrets
 from adapters.sessions import DynamoSessions
-from failover.clock import Clock, SystemClock
+from failover.clock import Clock, Elapsed, SystemClock
 from handlers.forwarding import Forwarding
 from payments.lease import Leases
 from payments.ports import Directory, Journal, Ledger, Sessions
@@ -37,9 +37,10 @@ def wired(environment: Mapping[str, str]) -> Service:
     tables = client("dynamodb")
     secrets = Secrets(client("secretsmanager"))
     clock = SystemClock()
+    elapsed = Elapsed(clock)
     return Service(
         sessions=DynamoSessions(tables, environment["SESSIONS_TABLE"]),
-        directory=DynamoDirectory(tables, environment["DIRECTORY_TABLE"], time.monotonic),
+        directory=DynamoDirectory(tables, environment["DIRECTORY_TABLE"], elapsed),
         leases=Leases(DynamoControl(tables, environment["CONTROL_TABLE"]), environment["AWS_REGION"], clock),
         journal=DynamoJournal(tables, environment["JOURNAL_TABLE"]),
         ledger=PostgresLedger(
@@ -53,7 +54,7 @@ def wired(environment: Mapping[str, str]) -> Service:
         clock=clock,
         forwarding=Forwarding(
             environment["AWS_REGION"],
-            PeerFunction(environment["PEER_REGION"], environment["PEER_FUNCTION"]),
+            PeerFunction(environment["PEER_REGION"], environment["PEER_FUNCTION"], elapsed),
             clock,
         ),
     )

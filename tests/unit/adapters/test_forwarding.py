@@ -41,7 +41,7 @@ def peer(fake: FakeLambda, now: list[float] | None = None) -> tuple[PeerFunction
         waited.append(seconds)
         return fake
 
-    return PeerFunction("us-east-2", "api", made, lambda: (now or [0.0])[0]), waited
+    return PeerFunction("us-east-2", "api", lambda: (now or [0.0])[0], made), waited
 
 
 def refused(code: str, status: int) -> ClientError:
@@ -161,5 +161,5 @@ def test_an_answer_that_breaks_off_or_never_comes_is_not_asked_for_again(server:
         )
 
     with pytest.raises(Unavailable):
-        PeerFunction("us-east-2", "api", made).ask({}, 26)
+        PeerFunction("us-east-2", "api", lambda: 0.0, made).ask({}, 26)
     assert server.RequestHandlerClass.calls == 1

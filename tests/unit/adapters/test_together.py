@@ -83,7 +83,7 @@ def api(embedded_aws: EmbeddedAws, server: Server) -> Iterator[Api]:
         DynamoJournal(client, tables["journal"]),
         ledger,
         clock,
-        Forwarding("us-east-1", PeerFunction("us-east-2", "unused"), clock),
+        Forwarding("us-east-1", PeerFunction("us-east-2", "unused", time.monotonic), clock),
     )
     yield Api(service, calls, tables)
     ledger.close()
