@@ -12,7 +12,7 @@ from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.ports import Ledger, WorkList
 from payments.posting import Posting
-from payments.sweep import BATCH
+from payments.sweep import BATCH, PAGE
 
 MOST_CHECKED: Final = 10_000  # newest payments whose lines are added up; the daily audit does all
 
@@ -57,7 +57,7 @@ class Recovery:
         recovered = Recovered()
         self.ledger.raise_fence(epoch)
         posting = Posting(self.work, self.ledger, lambda: self._held(epoch), recovered.mistakes)
-        for batch in batches(listed(self.work, shards(), BATCH, recovered.mistakes), BATCH):
+        for batch in batches(listed(self.work, shards(), PAGE, recovered.mistakes), BATCH):
             posting.work_off(batch)
             recovered.posted = posting.posted
             if self.clock.now().reached(until):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from failover.control import Phase
 from payments.errors import LedgerUnavailable, NotActive, Unavailable
+from payments.journal import SHARDS
 from payments.recover import BooksDoNotBalance, Recovered, Recovery
 from payments.sweep import BATCH
 from tests.unit.payments.fakes import THERE, World, journalled, record
@@ -41,6 +42,15 @@ def test_what_is_open_is_posted_once_under_the_new_epoch() -> None:
     again = takeover.recover()
     assert (again.posted, again.complete) == (0, True)
     assert len(takeover.ledger.lines) == 6
+
+
+def test_the_list_is_asked_for_more_than_is_posted_at_once() -> None:
+    """Without a standby for a day, millions are open; each page is a round trip that recovery waits for."""
+    takeover = Takeover(entries=2 * BATCH * SHARDS)
+    calls: list[str] = []
+    takeover.journal.before = calls.append
+    assert takeover.recover().complete
+    assert calls.count("page") == SHARDS
 
 
 def test_the_fence_is_raised_before_anything_is_posted() -> None:
