@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from failover.clock import Clock, wait_out
+from failover.clock import Clock, Instant, wait_out
 from failover.control import LEASE_SECONDS, ControlRecord
 from failover.errors import Unavailable
 from failover.planner import (
@@ -58,11 +58,12 @@ def take_over(
     clock: Clock,
     patience: float,
     report: Callable[[Step], None],
+    until: Instant | None = None,
 ) -> Outcome:
     """How it ended: with an end, or with the first step that this run may not do itself.
 
-    What is blocked or not done is tried again for `patience` seconds without a step done; then it is Blocked.
-    `report` is told of each step that is done.
+    What is blocked or not done is tried again for `patience` seconds without a step done, and not after
+    `until`; then it is Blocked. `report` is told of each step that is done.
     """
     give_up = clock.now().later(patience)
     while True:
@@ -83,7 +84,8 @@ def take_over(
                 blocked = Blocked(f"{type(step).__name__} is not done yet")
         except Unavailable as unknown:
             blocked = Blocked(str(unknown))
-        if clock.now().reached(give_up):
+        now = clock.now()
+        if now.reached(give_up) or (until is not None and now.reached(until)):
             return blocked
         clock.sleep(_LOOK_EVERY_SECONDS)
 

@@ -132,6 +132,7 @@ def _attempt(
             clock=region.clock,
             patience=max(0.0, until.monotonic - region.clock.now().monotonic),
             report=lambda done: _LOGGER.info("done", extra={"step": str(done)}),
+            until=until,
         )
     except Exception as mistake:
         tell_mistake(_LOGGER, _METRICS, mistake)

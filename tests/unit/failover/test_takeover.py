@@ -184,3 +184,22 @@ def test_a_clock_set_forward_does_not_shorten_the_wait(world: FakeWorld) -> None
     jumping = Jumping()
     assert attempt(world, jumping)[0] == Done(2)
     assert jumping.monotonic == pytest.approx(LEASE_SECONDS)
+
+
+def test_a_run_that_has_to_end_ends_although_a_step_done_renewed_its_patience(
+    world: FakeWorld, clock: FakeClock
+) -> None:
+    """Lambda would end it otherwise, and nobody would be told how far it came."""
+    world.before = lambda step: not isinstance(step, Recover)
+    run = Run(THERE, Mode.UNGRACEFUL)
+    end = take_over(
+        run,
+        EVERYTHING,
+        world=world,
+        clock=clock,
+        patience=600.0,
+        report=lambda _: clock.sleep(30.0),
+        until=clock.now().later(200.0),
+    )
+    assert end == Blocked("Recover is not done yet")
+    assert 200 <= clock.monotonic < 201

@@ -10,7 +10,7 @@ import pytest
 
 from failover.control import Phase
 from failover.errors import Unavailable
-from failover.planner import ACCEPTING, POSTING, Fence, Mode, Promote, Step, Unknown
+from failover.planner import ACCEPTING, POSTING, Fence, Mode, Promote, Recover, Step, Unknown
 from payments.errors import NotActive
 from payments.recover import Recovery
 from tests.unit.failover.test_takeover import FakeWorld
@@ -139,6 +139,22 @@ def test_a_promotion_without_the_old_writer_comes_second_and_only_where_it_may(
     else:
         assert finished == {"outcome": "Done(epoch=1)"}
         assert Promote(1, Mode.UNGRACEFUL) in world.steps
+
+
+def test_finishing_ends_before_its_function_does(takeover: Any, region: Any, world: FakeWorld) -> None:
+    """A promotion that took long leaves less time for recovering, not the same again."""
+    began = region.clock.monotonic
+
+    def late(step: Step) -> bool:
+        if isinstance(step, Promote):
+            return step.mode is Mode.UNGRACEFUL and region.clock.monotonic >= began + 400
+        return not isinstance(step, Recover)
+
+    world.before = late
+    world.record = replace(record(active=HERE, phase=Phase.RECOVERING), changed_at=abandoned(region.clock))
+    finished = takeover.finished(replace(region, without_loss_only=False), Context(660))
+    assert "Recover is not done yet" in finished["outcome"]
+    assert region.clock.monotonic - began <= 650
 
 
 def test_finishing_never_opens_an_epoch(takeover: Any) -> None:
