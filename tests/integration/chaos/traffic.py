@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -99,6 +99,17 @@ class Shop:
             while wrong := self.findings(region):
                 assert time.monotonic() < deadline, "\n".join((f"in {region}:", *wrong))
                 time.sleep(0.2)
+
+    def posted(self, sent: Iterable[Sent]) -> set[str]:
+        """Those of the payments that are in the ledger, by idempotency key."""
+        ids = self.books(self.region).ids
+        return {one.order.key for one in sent if payment_id(self.merchant.id, one.order.key) in ids}
+
+    def wait_posted(self, sent: Sequence[Sent], *, share: float = 1.0, within: float) -> None:
+        deadline = time.monotonic() + within
+        while len(posted := self.posted(sent)) < share * len(sent):
+            assert time.monotonic() < deadline, f"{len(posted)} of {len(sent)} are posted after {within} s"
+            time.sleep(0.2)
 
     def journalled(self, key: str) -> bool:
         """Whether the journal holds the payment with this idempotency key."""
