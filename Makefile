@@ -58,7 +58,8 @@ fast: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore tests/integration --numprocesses auto --dist worksteal
 
 bench: $(INSTALLED)
-	$(BIN)/python -m generator.bench
+	@$(BIN)/python -m generator.bench
+	@$(BIN)/python -m lab.bench
 
 # The public rule packs bring what the tools cannot share an environment with, and need Node.js 20 or later.
 audit: $(INSTALLED) $(AUDIT_INSTALLED)

@@ -20,7 +20,6 @@ class Mode(StrEnum):
     KILL = "kill"  # applied, and the function's process that asked is killed before the answer
     DELAY = "delay"  # passed on after `seconds`
     LAG = "lag"  # a read does not see what another region created less than `seconds` ago
-    COUNT = "count"  # passed on: only counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Armed:
 
 
 class Faults:
-    """The rules of one region, in order: the first that strikes decides; counting ones let others decide."""
+    """The rules of one region, in order: the first that strikes decides."""
 
     def __init__(self) -> None:
         self._armed: tuple[Armed, ...] = ()
@@ -135,7 +134,7 @@ class Faults:
             pattern = armed.rule.resource
             if pattern != _EVERYTHING and not any(fnmatchcase(one, pattern) for one in resources):
                 continue
-            if armed.strikes() and armed.rule.mode is not Mode.COUNT:
+            if armed.strikes():
                 return armed
         return None
 

@@ -6,7 +6,6 @@ endpoint. Here each process gets its own region's proxy, and of all packages onl
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -24,11 +23,10 @@ from ministack.services import lambda_svc
 
 from lab.described import Described
 from lab.embedded.handlers import Handler, Handlers, Properties
+from lab.embedded.packages import link_runtime_packages
 from lab.network import Placement, reach_of_aws
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
-# The runtime brings boto3 and what it needs: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
-_RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 _FROM_LAMBDA = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
@@ -206,21 +204,6 @@ def environment(config: Config, offered: Mapping[str, str], plan: LabPlan, packa
         **given,
         "PYTHONPATH": str(packages),
     }
-
-
-def link_runtime_packages(directory: Path) -> Path:
-    """A directory in which there is nothing to import but the packages of Lambda's runtime."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in _RUNTIME_PACKAGES:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise RuntimeError(f"{name} is not installed; run `make setup`")
-        origin = Path(spec.origin)
-        source = origin.parent if origin.name == "__init__.py" else origin
-        link = directory / source.name
-        if not link.exists():
-            link.symlink_to(source)
-    return directory
 
 
 def record_function(plan: LabPlan, pid: int, config: Config) -> None:

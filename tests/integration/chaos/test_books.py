@@ -75,6 +75,6 @@ def test_an_answer_about_another_payment_is_found() -> None:
 def test_a_seed_makes_one_schedule_and_all_faults_are_drawn() -> None:
     assert drawn(1, 4.0, TABLES) == drawn(1, 4.0, TABLES) != drawn(2, 4.0, TABLES)
     events = [event for seed in range(200) for event in drawn(seed, 4.0, TABLES).events]
-    assert {event.rule.mode for event in events if event.rule} == set(Mode) - {Mode.COUNT, Mode.LAG}
+    assert {event.rule.mode for event in events if event.rule} == set(Mode) - {Mode.LAG}
     assert {"cut", "stop", "crash", "kill", "kill everything"} < {event.what for event in events}
     assert all(0 < event.at <= 4.0 and 0 <= event.seconds <= 1.5 for event in events)

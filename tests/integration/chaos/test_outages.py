@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from failover.control import LEASE_SECONDS
 from lab.faults import Mode, Rule, write_conflict
 from ops.traffic import Outcome, Sent
-from payments.lease import LEASE_SECONDS
-from tests.integration.chaos.traffic import PATIENCE, Shop
+from tests.integration.chaos.traffic import HANDSHAKES_CUT_SHORT, PATIENCE, Shop
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, HANDSHAKES_CUT_SHORT]
 _GIVE_UP = replace(PATIENCE, payment=8.0)
 _SWEPT_WITHIN = 90.0  # seconds: one starts each minute
 _PUT = "PutItem"
@@ -28,6 +28,7 @@ def try_to_pay(shop: Shop, name: str, *rules: Rule) -> tuple[Sent, ...]:
     """A few payments while the rules stand, by clients that give up; afterwards nothing is wrong any more."""
     shop.control.set_faults(shop.region, *rules)
     sent = shop.send(shop.orders(name, rate=4.0, seconds=1.0, seed=0, clients=2), patience=_GIVE_UP)
+    shop.control.kill_functions(shop.region, "*-api-*")  # or one that still works for nobody ends it well
     shop.control.set_faults(shop.region)
     return sent
 

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.integration.chaos import schedule
-from tests.integration.chaos.traffic import Shop
+from tests.integration.chaos.traffic import HANDSHAKES_CUT_SHORT, Shop
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, HANDSHAKES_CUT_SHORT]
 _SECONDS, _RATE = 4.0, 6.0  # of traffic, and payments a second
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import psycopg
+import pytest
 
 from lab.control import Control
 from lab.seed import ACCOUNT_IDS, MERCHANT_ID
@@ -20,6 +21,8 @@ from tests.integration.system.deployment import System
 
 # An attempt may take what API Gateway gives it: who gives up earlier leaves work behind and makes more.
 PATIENCE = Patience(attempt=30.0, payment=90.0, first_pause=0.1, longest_pause=1.0)
+# asyncio leaves a connection to the garbage collector when it is given up while TLS is agreed on.
+HANDSHAKES_CUT_SHORT = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 _POSTED_WITHIN = 60.0  # seconds, with a sweeper at work
 _REPLICATED_WITHIN = 20.0
 
