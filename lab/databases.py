@@ -2,31 +2,28 @@
 
 import asyncio
 import asyncio.subprocess
-import os
 import re
 import secrets
 import shutil
 import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 
+from lab import postgres_process
 from lab.plan import LabPlan, RegionPlan
 from lab.postgres import Installation, Master, Server, destroy, install
 from lab.postgres_endpoint import ClusterEndpoints
-from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
+from lab.postgres_process import PATIENCE, NotUpError, end, freeze
+from lab.processes import Registry
 from lab.replication_link import ReplicationLink
 
-_START_DEADLINE = 30.0  # seconds; a replica first replays what the base backup brought along
-_LOOK_EVERY = 0.05
-_PATIENCE = 15.0  # seconds for a server to end in order
 _LONGEST_DELAY = 30.0  # seconds; PostgreSQL itself gives up a replica after 60
 
 
@@ -164,7 +161,7 @@ class Databases:
                 return
             if frozen:
                 self.server(region)
-            await asyncio.to_thread(_freeze, running.process.pid, frozen)
+            await asyncio.to_thread(freeze, running.process, frozen)
             running.frozen = frozen
 
     async def delay_replication(self, region: str, seconds: float) -> None:
@@ -235,8 +232,8 @@ class Databases:
             await endpoint.close()
         for running in self._running.values():
             if running.frozen:
-                await asyncio.to_thread(_freeze, running.process.pid, False)
-        await asyncio.gather(*(_end(running.process) for running in self._running.values()))
+                await asyncio.to_thread(freeze, running.process, False)
+        await asyncio.gather(*(end(running.process) for running in self._running.values()))
         for link in self._links.values():
             await link.close()
         self._running.clear()
@@ -252,16 +249,14 @@ class Databases:
         await self._forget_slot(region, running.source)
         await asyncio.to_thread(destroy, running.server)
 
-    async def end(
-        self, region: str, how: signal.Signals = signal.SIGINT, patience: float = _PATIENCE
-    ) -> None:
+    async def end(self, region: str, how: signal.Signals = signal.SIGINT, patience: float = PATIENCE) -> None:
         """Of the server, only its data is left; nothing answers for the cluster."""
         running = self.require(region)
         await self._endpoints[region].close()
         if running.frozen:
             running.frozen = False
-            await asyncio.to_thread(_freeze, running.process.pid, False)
-        await _end(running.process, how, patience)
+            await asyncio.to_thread(freeze, running.process, False)
+        await end(running.process, how, patience)
         self._registry.remove(f"postgres {region}")
 
     async def set_endpoints(self, region: str) -> None:
@@ -343,31 +338,10 @@ class Databases:
         running.down = False
 
     async def _launch(self, region: str, server: Server) -> asyncio.subprocess.Process:
-        """Returns once the server answers."""
-        log = self._log(region)
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *lifeline_command(server.command()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=server.data,
-                env={"LC_ALL": "C", "PATH": os.defpath},
-                preexec_fn=tied_to_parent(signal.SIGINT),
-                start_new_session=True,  # Ctrl-C is for the supervisor, which stops its servers in order
-                **server.installation.identity(),
-            )
         try:
-            async with asyncio.timeout(_START_DEADLINE):
-                while not await asyncio.to_thread(server.accepts_connections):
-                    if process.returncode is not None:
-                        raise DatabaseError(f"PostgreSQL of {region} ended:\n{last_lines(log)}")
-                    await asyncio.sleep(_LOOK_EVERY)
-        except BaseException as error:
-            await _end(process)
-            if isinstance(error, TimeoutError):
-                raise DatabaseError(f"PostgreSQL of {region} is not up:\n{last_lines(log)}") from error
-            raise
+            process = await postgres_process.start(server, self._plan.logs / f"postgres-{region}.log")
+        except NotUpError as error:
+            raise DatabaseError(str(error)) from error
         self._registry.add(f"postgres {region}", process.pid)
         return process
 
@@ -376,37 +350,6 @@ class Databases:
         if origin is not None and origin.answers:
             await asyncio.to_thread(origin.server.drop_slot, slot_name(region))
 
-    def _log(self, region: str) -> Path:
-        return self._plan.logs / f"postgres-{region}.log"
-
 
 def slot_name(region: str) -> str:
     return f"replica_{region.replace('-', '_')}"
-
-
-def _freeze(pid: int, frozen: bool) -> None:
-    """Processes of PostgreSQL are in groups of their own, so each is told."""
-    number = signal.SIGSTOP if frozen else signal.SIGCONT
-    with suppress(psutil.NoSuchProcess):
-        server = psutil.Process(pid)
-        server.send_signal(number)
-        for child in server.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                child.send_signal(number)
-
-
-async def _end(
-    process: asyncio.subprocess.Process,
-    how: signal.Signals = signal.SIGINT,
-    patience: float = _PATIENCE,
-) -> None:
-    """SIGINT, the fast shutdown: sessions are ended, everything is written. SIGQUIT: as if it had crashed."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.send_signal(how)
-    try:
-        await asyncio.wait_for(process.wait(), timeout=patience)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
