@@ -1,11 +1,13 @@
 """How a shell, sam or the AWS command line is pointed at the lab, and kept from everything else."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import TypedDict
 
 from lab.certificates import write_private
 from lab.plan import LabPlan
+from ops.surroundings import CA_FILE, ENDPOINTS, HOSTS
 
 # MiniStack takes an account's id as the key of its root user. Worthless anywhere else, by construction.
 _SECRET = "lab"  # noqa: S105 - not a secret: signatures of root keys are not checked
@@ -52,7 +54,14 @@ def variables(plan: LabPlan) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": str(plan.aws_credentials_file),
         "AWS_ENDPOINT_URL": plan.aws_endpoint_url,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "PAYMENTS_LAB_CA": str(plan.ca_file),
+        CA_FILE: str(plan.ca_file),
+        ENDPOINTS: json.dumps({name: region.proxy_url for name, region in plan.regions.items()}),
+        HOSTS: json.dumps(
+            {
+                f"{each.place}.{plan.domain}": [each.address, each.front_door_port]
+                for each in plan.data_regions
+            }
+        ),
         "SAM_CLI_TELEMETRY": "0",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,

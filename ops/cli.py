@@ -18,8 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from adapters.aws import IMPATIENT, code
 from adapters.directory import DynamoDirectory
 from failover.errors import Unavailable
-from ops import directory, log
+from ops import directory, log, status
 from ops.directory import Rejected
+from ops.observe import observed
+from ops.surroundings import Surroundings
 from templates.config import ConfigurationError, Settings, load
 
 FAILED = 1
@@ -43,6 +45,17 @@ def commands(context: click.Context, environment: str | None, config: Path, regi
     context.obj = DynamoDirectory(client, table, time.monotonic)
     context.meta[_SETTINGS] = settings
     context.meta[_REGION] = region or settings.regions.primary
+
+
+@commands.command("status")
+@as_json
+@click.pass_context
+def show_status(context: click.Context, as_json: bool) -> None:
+    """Ask both regions who is active, what is wrong and what is unknown; ends with 0 where nothing is."""
+    found = status.report(observed(context.meta[_SETTINGS], Surroundings.of(os.environ)))
+    _show(as_json, status.document(found), status.text(found))
+    if not found.healthy:
+        context.exit(FAILED)
 
 
 @commands.group(no_args_is_help=False)
@@ -155,7 +168,9 @@ def verify_log(context: click.Context, region: str | None, start: int, as_json: 
 def main(arguments: list[str] | None = None) -> None:
     """Errors say where, what, and what to do next; no traceback for what an operator can repair."""
     try:
-        commands(args=arguments, prog_name="python -m ops", standalone_mode=False)
+        ended = commands(args=arguments, prog_name="python -m ops", standalone_mode=False)
+        if ended:
+            sys.exit(ended)
     except click.ClickException as error:
         error.show()
         sys.exit(UNUSABLE)

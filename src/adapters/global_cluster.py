@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from adapters.aws import code, unknown_is_unavailable
 from failover.errors import Refused, Unavailable
 from failover.planner import Mode
-from failover.writer import Member
+from failover.writer import Change, GlobalDatabase, Member
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
@@ -35,6 +35,19 @@ def members(client: RDSClient, global_cluster: str) -> tuple[Member, ...]:
     described = _described(client, global_cluster)
     try:
         return tuple(map(_member, described["GlobalClusterMembers"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(global_cluster, error) from error
+
+
+def global_database(client: RDSClient, global_cluster: str) -> GlobalDatabase:
+    """Raises as `members`."""
+    described = _described(client, global_cluster)
+    try:
+        return GlobalDatabase(
+            state=str(described["Status"]),
+            members=tuple(map(_member, described["GlobalClusterMembers"])),
+            change=_change(described.get("FailoverState")),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(global_cluster, error) from error
 
@@ -94,6 +107,14 @@ def _described(client: RDSClient, global_cluster: str) -> Any:
 
 def _unreadable(global_cluster: str, error: Exception) -> Unavailable:
     return Unavailable(f"global cluster {global_cluster}: unreadable ({type(error).__name__})")
+
+
+def _change(described: Any) -> Change | None:
+    """Where nothing changes over, there is none, or an empty one."""
+    if not described:
+        return None
+    _, _, _, region, *_ = described["ToDbClusterArn"].split(":")
+    return Change(str(described["Status"]), region, loses_data=bool(described.get("IsDataLossAllowed")))
 
 
 def _member(described: Any) -> Member:

@@ -20,6 +20,24 @@ class Member:
     connected: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the writer that RDS is at work on, or has only been asked for."""
+
+    state: str
+    target: str
+    loses_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalDatabase:
+    """The whole of it as one region's RDS describes it; `state` and `Change.state` are RDS's words."""
+
+    state: str
+    members: tuple[Member, ...]
+    change: Change | None
+
+
 def is_writer(members: Collection[Member], region: str, cluster: str) -> bool:
     """Whether the cluster of that name in `region` is the writer.
 

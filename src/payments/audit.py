@@ -22,7 +22,7 @@ from payments.ports import Books, JournalScan, Page, Progress
 from payments.retention import removable
 
 PAGE: Final = 500
-_KEY: Final = "audit"
+BOOKMARK: Final = "audit"
 
 
 class Stage(StrEnum):
@@ -155,7 +155,7 @@ class _Run:
 
     def go_on(self, until: Instant) -> None:
         epoch = hold_steady(self._auditor.leases).epoch
-        stored = self._auditor.progress.read(_KEY)
+        stored = self._auditor.progress.read(BOOKMARK)
         last = bookmark(stored)
         self._tell_age(last)
         at = to_do(last, self._now, epoch)
@@ -165,11 +165,11 @@ class _Run:
                 return
             self._now = self._auditor.clock.now().time()
             at = self._page(at)
-            if not self._auditor.progress.write(_KEY, at.stored(), stored):
+            if not self._auditor.progress.write(BOOKMARK, at.stored(), stored):
                 self.done.stopped = "overtaken"  # another auditor is at it
                 return
             self._tell_age(at)
-            stored = self._auditor.progress.read(_KEY)
+            stored = self._auditor.progress.read(BOOKMARK)
             if bookmark(stored) != at:
                 self.done.stopped = "overtaken"
                 return

@@ -6,10 +6,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from adapters.global_cluster import members, promote
+from adapters.global_cluster import global_database, members, promote
 from failover.errors import Refused, Unavailable
 from failover.planner import Mode
-from failover.writer import Member
+from failover.writer import Change, GlobalDatabase, Member
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
@@ -140,3 +140,25 @@ def test_forbidden_is_not_unknown(client: "RDSClient", rds: Stubber) -> None:
     rds.add_client_error("failover_global_cluster", "AccessDenied")
     with pytest.raises(ClientError):
         promote(client, "payments-ledger-prod", "us-east-2", Mode.UNGRACEFUL)
+
+
+def test_the_whole_of_it_says_what_changes_over(client: "RDSClient", rds: Stubber) -> None:
+    described = [{"DBClusterArn": HERE, "IsWriter": True, "SynchronizationStatus": "pending-resync"}]
+    (member,) = (Member("us-east-1", "payments-ledger-primary-prod", writer=True, connected=False),)
+    under_way = {"Status": "failing-over", "ToDbClusterArn": THERE, "IsDataLossAllowed": True}
+    answers: tuple[tuple[dict[str, Any], Change | None], ...] = (
+        ({}, None),
+        ({"FailoverState": {}}, None),
+        ({"FailoverState": under_way}, Change("failing-over", "us-east-2", loses_data=True)),
+    )
+    for answer, change in answers:
+        _answers(rds, {"Status": "available", "GlobalClusterMembers": described, **answer})
+        found = global_database(client, "payments-ledger-prod")
+        assert found == GlobalDatabase("available", (member,), change)
+
+
+@pytest.mark.parametrize("odd", [{}, {"Status": "available", "FailoverState": {"Status": "pending"}}])
+def test_what_makes_no_sense_is_unknown(client: "RDSClient", rds: Stubber, odd: dict[str, Any]) -> None:
+    _answers(rds, {"GlobalClusterMembers": [], **odd})
+    with pytest.raises(Unavailable, match="unreadable"):
+        global_database(client, "payments-ledger-prod")

@@ -1,10 +1,13 @@
 """A shell is pointed at the lab and at nothing else."""
 
 import configparser
+from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.certificates import new_authority
 from lab.environment import for_child, shell, write_aws_files
 from lab.plan import plan_lab
+from ops.surroundings import Surroundings
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
 
@@ -36,3 +39,12 @@ def test_a_child_gets_the_lab_and_keeps_the_rest(tmp_path: Path) -> None:
     assert child["AWS_ENDPOINT_URL"] == plan.aws_endpoint_url
     assert not {"AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"} & child.keys()
     assert plan.region_at("secondary").address in child["NO_PROXY"]
+
+
+def test_an_operator_reaches_each_region_by_its_own_proxy_and_public_name(tmp_path: Path) -> None:
+    plan = plan_lab(directory=tmp_path, regions=REGIONS, domain="payments.test")
+    plan.ca_file.write_bytes(new_authority("CA", datetime.now(UTC)).pem())
+    around = Surroundings.of(for_child(plan, {}))
+    second = plan.region_at("secondary")
+    assert around.endpoints["us-east-2"] == second.proxy_url
+    assert around.hosts["secondary.payments.test"] == (second.address, second.front_door_port)
