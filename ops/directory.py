@@ -29,7 +29,8 @@ def create_merchant(
         raise Rejected(f"--name: has {len(name)} characters; use 1 to {_MOST_NAME} printable ones", 2)
     key = new_key()
     if not known.create_merchant(Merchant(merchant_id, name, Standing.OPEN, secret_hash(key))):
-        raise Rejected(f"merchant {merchant_id}: exists already; choose another id", 1)
+        todo = "choose another id; or rotate its key, if nobody was shown that"
+        raise Rejected(f"merchant {merchant_id}: exists already; {todo}", 1)
     return {"id": merchant_id, "name": name, "status": Standing.OPEN.value, "key": key}
 
 
