@@ -18,6 +18,7 @@ from lab.embedded.handlers import Handler, Handlers, Properties, ResourceError
 
 MODULES = (
     "alarms",
+    "asynchronous",
     "backup",
     "boundaries",
     "conditions",
@@ -37,6 +38,7 @@ MODULES = (
     "network_rules",
     "notifications",
     "peering",
+    "queues",
     "rds",
     "region_switch",
     "rest_apis",

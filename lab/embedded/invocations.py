@@ -109,7 +109,11 @@ def _delivered(inherited: Callable[..., None]) -> Callable[..., None]:
 def _targeted(inherited: Callable[..., None]) -> Callable[..., None]:
     def invoke(target: Properties, event: Any, rule: Properties, *rest: Any, **more: Any) -> None:
         arn = str(target.get("Arn", ""))
-        if ":lambda:" in arn and refused(arn, "events.amazonaws.com", str(rule["Arn"])):
+        if (
+            ":lambda:" in arn
+            and ":events:" in str(rule["Arn"])
+            and refused(arn, "events.amazonaws.com", str(rule["Arn"]))
+        ):
             _log.warning("EventBridge rule %s is not authorized to invoke %s", rule["Arn"], arn)
             metrics.record("AWS/Events", "FailedInvocations", 1, "Count", {"RuleName": str(rule["Name"])})
             return

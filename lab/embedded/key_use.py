@@ -47,6 +47,12 @@ def caller() -> Any:
     return iam_evaluator.PrincipalInfo(arn=arn, type="Root", account=get_account_id(), policies=None)
 
 
+def session(role_arn: str, name: str) -> Any:
+    """Of a service that has taken the role on."""
+    account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    return _session(f"arn:aws:sts::{account}:assumed-role/{role}/{name}")
+
+
 def _session(arn: str) -> Any:
     account, role = arn.split(":")[4], arn.split("/")[1]
     return iam_evaluator.PrincipalInfo(
@@ -82,9 +88,7 @@ def obstacle(
 
 def obstacle_for_grantee(role_arn: str, reference: str, encryption_context: Names) -> Obstacle | None:
     """What keeps a role from decrypting that was granted to: only a Deny can, and the key's state."""
-    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
-    session = _session(f"arn:aws:sts::{account}:assumed-role/{name}/lambda")
-    found = obstacle(session, "lambda", reference, [DECRYPT], encryption_context)
+    found = obstacle(session(role_arn, "lambda"), "lambda", reference, [DECRYPT], encryption_context)
     return found if found and (found.disabled or found.explicit) else None
 
 

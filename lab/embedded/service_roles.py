@@ -14,6 +14,7 @@ from ministack.services import iam, kms
 
 Context = Mapping[str, object]
 """Condition keys of a request beside the global ones, in lower case."""
+_WITH_POLICIES = ("kms", "s3", "sqs")
 
 
 def trusts(role: Mapping[str, Any], service: str, context: Context | None = None) -> bool:
@@ -31,6 +32,22 @@ def trusts(role: Mapping[str, Any], service: str, context: Context | None = None
     return False
 
 
+def lent(role_arn: str, service: str, context: Context) -> bool:
+    """Whether a role exists and its conditions let the service take it on, for what `context` says."""
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    role = iam._roles.get_scoped(account, None, name)
+    if role is None:
+        return False
+    document = role.get("AssumeRolePolicyDocument") or {}
+    trust = json.loads(document) if isinstance(document, str) else document
+    statements = trust.get("Statement") or []
+    # Who is trusted is trusted with the role: a trust policy names no resource.
+    named = [
+        {**one, "Resource": "*"} for one in ([statements] if isinstance(statements, dict) else statements)
+    ]
+    return admits(json.dumps({**trust, "Statement": named}), service, "sts:AssumeRole", role_arn, context)
+
+
 def lacking(
     role_arn: str, service: str, actions: Iterable[tuple[str, str]], context: Context | None = None
 ) -> str | None:
@@ -42,13 +59,14 @@ def lacking(
     if not trusts(role, service):
         return f"role {role_arn} does not trust {service}"
     policies = iam_evaluator._gather_role_policies(name, account)
+    limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
     for action, resource in actions:
         request = _request(role_arn, account, action, resource, context)
-        decision = iam_evaluator.evaluate(request, policies)
+        decision = iam_evaluator.evaluate(request, policies, *limits)
         owner = action.partition(":")[0]
-        policy = iam_evaluator._resource_policy(owner, resource) if owner in ("kms", "s3") else None
+        policy = iam_evaluator._resource_policy(owner, resource) if owner in _WITH_POLICIES else None
         if policy is not None:
-            required = owner == "kms"  # a key's policy must agree; a bucket's may only refuse
+            required = owner == "kms"  # a key's policy must agree; another may only refuse
             decision = iam_evaluator.combine_resource_policy(decision, request, *policy, required=required)
         elif owner == "kms":
             return f"{resource} does not exist"
