@@ -103,12 +103,13 @@ def _statements(settings: Settings) -> list[Statement]:
             [s3.GetObject, s3.PutObject],
             *(policies.bucket_arn(bucket, "/functions/*") for bucket in buckets),
         ),
+        # A zip is put in one piece and never read: only the parts of an upload would have to be decrypted.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
         policies.use_aliased_key(
             "UsePrimaryKeyForCode",
             regions.primary,
             names.alias("data", "primary"),
             "s3",
-            kms.Decrypt,
             kms.GenerateDataKey,
         ),
         policies.use_aliased_key(
@@ -116,7 +117,6 @@ def _statements(settings: Settings) -> list[Statement]:
             regions.secondary,
             names.alias("data", "secondary"),
             "s3",
-            kms.Decrypt,
             kms.GenerateDataKey,
         ),
         policies.use_table("WriteFirstControlRecord", names.shared("control"), dynamodb.PutItem),
@@ -126,7 +126,6 @@ def _statements(settings: Settings) -> list[Statement]:
             names.alias("data", "primary"),
             "dynamodb",
             kms.Decrypt,
-            kms.GenerateDataKey,
         ),
         *_empty_buckets(settings),
     ]

@@ -4,11 +4,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-k
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 """
 
+import contextvars
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ministack.core import iam_evaluator
 from ministack.core.responses import get_region, request_scope
 from ministack.services import sqs
 
@@ -48,8 +50,15 @@ def send(role_arn: str, service: str, queue_arn: str, body: str, attributes: Map
     if problem is not None:
         return problem
     text = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-    sqs._act_send_message({"QueueUrl": queue["url"], "MessageBody": body, "MessageAttributes": text}, "")
+    message = {"QueueUrl": queue["url"], "MessageBody": body, "MessageAttributes": text}
+    contextvars.copy_context().run(_put, message)
     return None
+
+
+def _put(message: Mapping[str, Any]) -> None:
+    """As a service comes: over TLS, and not by way of a client's request."""
+    iam_evaluator.pin_request_origin("", secure_transport=True)
+    sqs._act_send_message(message, "")
 
 
 def not_allowed(role_arn: str, service: str, queue_arn: str) -> str | None:

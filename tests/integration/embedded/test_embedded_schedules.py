@@ -108,8 +108,20 @@ def queue(aws: EmbeddedAws, key: str) -> Iterator[Queue]:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName=unique("dead"), Attributes={"KmsMasterKeyId": key})["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = document(refusal(arn, without_tls=True))
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     yield Queue(aws, url, arn)
     sqs.delete_queue(QueueUrl=url)
+
+
+def refusal(queue: str, *, without_tls: bool) -> Statement:
+    return {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"Bool": {"aws:SecureTransport": "false" if without_tls else "true"}},
+    }
 
 
 def use(key: str, service: str, **more: Any) -> Statement:
@@ -308,15 +320,7 @@ def test_who_sends_and_who_reads_needs_the_queue_s_key(aws: EmbeddedAws, queue: 
 
 def test_a_queue_may_refuse_whoever_comes_without_tls(aws: EmbeddedAws, queue: Queue, key: str) -> None:
     """All that reaches this lab counts as encrypted: the other way round shows that the policy is asked."""
-    policy = document(
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "sqs:SendMessage",
-            "Resource": queue.arn,
-            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
-        }
-    )
+    policy = document(refusal(queue.arn, without_tls=False))
     aws.client("sqs").set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": policy})
     sqs = Role(aws, allow("sqs:*"), use(key, "sqs")).client("sqs")
     with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
