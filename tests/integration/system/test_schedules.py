@@ -10,7 +10,7 @@ from tests.integration.system.comparison import only
 from tests.integration.system.deployment import Client, System, eventually
 from tests.integration.system.stacks import Stack
 
-_STARTED = ("sweep", "settle", "ship", "audit")
+_STARTED = ("sweep", "settle", "ship", "audit", "finish")
 _ALL_TIME: dict[str, Any] = {"StartTime": "2000-01-01", "EndTime": "2100-01-01", "Period": 86400 * 365}
 
 
