@@ -15,6 +15,7 @@ from troposphere import Output, Sub, Template, cloudwatch
 from templates import metrics
 from templates.api import HEALTH, OPERATIONS
 from templates.config import Settings
+from templates.dead_letters import QUEUE
 from templates.metrics import cluster, counted, function, log_replication, operation
 from templates.monitoring import PERIOD_SECONDS, Calculation, Metric
 from templates.names import Place
@@ -23,7 +24,7 @@ from templates.transactions import REPLICATION_RULE
 
 _COLUMN = 12  # half of the page
 _HEIGHT = 6
-_FUNCTIONS = ("api", "migrate", "fence", "recover", "finish")
+_FUNCTIONS = ("api", "migrate", "sweep", "settle", "ship", "audit", "rotate", "fence", "recover", "finish")
 
 
 class Panel(NamedTuple):
@@ -95,6 +96,19 @@ def panels(settings: Settings, place: Place) -> Iterator[Panel]:
             },
             **{f"recovered by {by}": counted(names.metrics, by, "Recovered") for by in ("recover", "finish")},
             "put p99, ms": metrics.put_latency(journal),
+        },
+    )
+    reported = partial(metrics.reported, names.metrics)
+    yield Panel(
+        "Behind the API: reported where the region is the active one, or the standby",
+        {
+            "open entries": reported("sweep", "OpenEntries"),
+            "oldest, s": reported("sweep", "OldestOpenEntryAge"),
+            "settled": counted(names.metrics, "settle", "Settled"),
+            "not in the log for, s": reported("ship", "LogAge"),
+            "differences": reported("audit", "Differences"),
+            "last audit, h ago": reported("audit", "AuditAge"),
+            "dead letters": metrics.waiting(names.regional(QUEUE, place)),
         },
     )
     yield Panel(
