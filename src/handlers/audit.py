@@ -14,14 +14,13 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from failover.clock import SystemClock
 from handlers.region import Tables, ledger, several
-from handlers.runs import Context, end, run_until
+from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.audit import Auditor
 from payments.comparison import Difference
 from payments.lease import Leases
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-SECONDS: Final = 800.0  # the next one is started after 900; a page may take seconds more
 _IN_ONE_RECORD: Final = 500  # about 60 kB; CloudWatch Logs takes 1 MB
 
 
@@ -60,7 +59,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(auditor: Auditor, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    done = auditor.run(run_until(auditor.clock, context, SECONDS))
+    done = auditor.run(run_until(auditor.clock, context, WORKS_SECONDS["audit"]))
     result: dict[str, object] = {
         "compared": done.compared,
         "differences": done.differences,

@@ -9,6 +9,8 @@ from failover.clock import Clock, Instant
 from handlers.mistakes import tell_mistakes
 from payments.mistakes import Mistakes
 
+# How long each works at most; then it finishes its batch, segment or page. The next is started a bit later.
+WORKS_SECONDS: Final = {"sweep": 50.0, "settle": 50.0, "ship": 180.0, "audit": 800.0}
 _LAST_WORD_SECONDS: Final = 10.0  # for the step under way, which no deadline interrupts, and to report
 
 

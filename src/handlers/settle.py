@@ -12,13 +12,12 @@ from adapters.aws import client
 from adapters.global_cluster import DescribedGlobalCluster
 from failover.clock import SystemClock
 from handlers.region import Tables, ledger, several
-from handlers.runs import Context, end, run_until
+from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.settle import Settler
 from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-SECONDS: Final = 50.0  # the next run is started after 60
 _NOT_STANDBY: Final = "not-standby"
 
 
@@ -50,7 +49,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(settler: Settler, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    done = settler.run(run_until(settler.clock, context, SECONDS))
+    done = settler.run(run_until(settler.clock, context, WORKS_SECONDS["settle"]))
     result: dict[str, object] = {"settled": done.settled, "stopped": done.stopped}
     if done.settled or done.stopped != _NOT_STANDBY:
         _METRICS.add_metric(name="Settled", unit=MetricUnit.Count, value=done.settled)

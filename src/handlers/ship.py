@@ -20,13 +20,12 @@ from adapters.log_segments import S3Segments
 from adapters.secrets import Secrets
 from failover.clock import SystemClock
 from handlers.region import Tables
-from handlers.runs import Context, end, run_until
+from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.ship import Shipper
 from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-SECONDS: Final = 180.0  # the next run is started after 300
 
 
 @cache
@@ -61,7 +60,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(shipper: Shipper, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    done = shipper.run(run_until(shipper.clock, context, SECONDS))
+    done = shipper.run(run_until(shipper.clock, context, WORKS_SECONDS["ship"]))
     result: dict[str, object] = {"segments": done.segments, "shipped": done.rows, "stopped": done.stopped}
     if done.rows or done.age is not None:
         _METRICS.add_metric(name="Shipped", unit=MetricUnit.Count, value=done.rows)

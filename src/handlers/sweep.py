@@ -15,13 +15,12 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from failover.clock import SystemClock
 from handlers.region import Tables, ledger
-from handlers.runs import Context, end, run_until
+from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.lease import Leases
 from payments.sweep import Sweeper
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-SECONDS: Final = 50.0  # the next run is started after 60
 
 
 @cache
@@ -47,7 +46,7 @@ def handle(_event: Any, context: Context) -> dict[str, object]:
 
 def run(sweeper: Sweeper, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    swept = sweeper.run(run_until(sweeper.clock, context, SECONDS))
+    swept = sweeper.run(run_until(sweeper.clock, context, WORKS_SECONDS["sweep"]))
     result: dict[str, object] = {"swept": swept.posted, "passes": swept.passes, "stopped": swept.stopped}
     if swept.backlog is not None:
         backlog = swept.backlog
