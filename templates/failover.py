@@ -148,6 +148,7 @@ def _role(settings: Settings, global_cluster: rds.GlobalCluster) -> iam.Role:
                         [lambda_actions.GetFunction, lambda_actions.InvokeFunction],
                         *(arn for step in _STEPS for arn in _functions(settings, step)),
                     ),
+                    # On all, as AWS's policy for this block has it: whether it asks by name is not documented.
                     policies.allow(
                         "FindDatabases",
                         [rds_actions.DescribeDBClusters, rds_actions.DescribeGlobalClusters],
