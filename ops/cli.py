@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from adapters.aws import IMPATIENT, code
+from adapters.control import DynamoControl
 from adapters.directory import DynamoDirectory
+from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
-from ops import directory, log, status
+from failover.planner import Mode
+from ops import directory, failover, log, status
 from ops.directory import Rejected
+from ops.failover import Wanted
 from ops.observe import observed
+from ops.region_switch import RegionSwitch, switched
 from ops.surroundings import Surroundings
 from templates.config import ConfigurationError, Settings, load
 
@@ -28,6 +33,8 @@ FAILED = 1
 UNUSABLE = 2
 _SETTINGS = "ops.settings"
 _REGION = "ops.region"
+_LONGEST_REASON = 500
+Begin = Callable[[Clock, Callable[[str], None]], int]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -56,6 +63,93 @@ def show_status(context: click.Context, as_json: bool) -> None:
     _show(as_json, status.document(found), status.text(found))
     if not found.healthy:
         context.exit(FAILED)
+
+
+mode = click.option(
+    "--mode",
+    type=click.Choice([each.value for each in Mode]),
+    default=Mode.GRACEFUL.value,
+    show_default=True,
+    help="graceful needs both regions; ungraceful goes without the one that is active now.",
+)
+reason = click.option("--reason", default="no reason given", help="Kept in the control record.")
+yes = click.option("--yes", is_flag=True, help="Ask nothing.")
+direct = click.option(
+    "--direct", is_flag=True, help="From this machine, step by step, without Region switch."
+)
+
+
+@commands.command("failover")
+@click.option("--to", "target", required=True, metavar="REGION", help="The region that is to be active.")
+@direct
+@mode
+@reason
+@click.option("--accept-data-loss", is_flag=True, help="Of rows in the ledger; see what it says without.")
+@yes
+@as_json
+@click.pass_context
+def fail_over(
+    context: click.Context,
+    target: str,
+    direct: bool,
+    mode: str,
+    reason: str,
+    accept_data_loss: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Make a region the active one, or go on with what was begun."""
+    accepted = accept_data_loss and Mode(mode) is Mode.UNGRACEFUL
+    wanted = Wanted(target=target, mode=Mode(mode), reason=reason, accept_data_loss=accepted)
+    _take_over(context, wanted, direct=direct, yes=yes, as_json=as_json)
+
+
+@commands.command("failback")
+@direct
+@reason
+@yes
+@as_json
+@click.pass_context
+def fail_back(context: click.Context, direct: bool, reason: str, yes: bool, as_json: bool) -> None:
+    """Make the primary region the active one again, gracefully, once its copy of the ledger is attached."""
+    target = context.meta[_SETTINGS].regions.primary
+    wanted = Wanted(target=target, mode=Mode.GRACEFUL, reason=reason, accept_data_loss=False)
+    _take_over(context, wanted, direct=direct, yes=yes, as_json=as_json)
+
+
+def _take_over(context: click.Context, wanted: Wanted, *, direct: bool, yes: bool, as_json: bool) -> None:
+    if len(wanted.reason) > _LONGEST_REASON:
+        raise click.BadParameter(f"has {len(wanted.reason)} characters; use up to {_LONGEST_REASON}")
+    settings: Settings = context.meta[_SETTINGS]
+    around, clock = Surroundings.of(os.environ), SystemClock()
+    seen = observed(settings, around)
+    if (refused := failover.objection(seen, wanted)) is not None:
+        raise refused
+    if failover.finished(seen, wanted.target):
+        done = {"active": wanted.target, "changed": False}
+        _show(as_json, done, f"{wanted.target} is active, steady and the writer: nothing to do")
+        return
+    begin = _directly(settings, around, wanted) if direct else _by_region_switch(settings, around, wanted)
+    click.echo(failover.announced(seen, wanted), err=True)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    epoch = begin(clock, lambda said: click.echo(said, err=as_json))
+    done = {"active": wanted.target, "changed": True, "epoch": epoch}
+    _show(as_json, done, f"{wanted.target} is active under epoch {epoch}, steady and the writer")
+
+
+def _directly(settings: Settings, around: Surroundings, wanted: Wanted) -> Begin:
+    world = failover.regional_world(settings, around, wanted, SystemClock())
+    return lambda clock, tell: failover.carried_out(wanted, world, clock, tell)
+
+
+def _by_region_switch(settings: Settings, around: Surroundings, wanted: Wanted) -> Begin:
+    client = around.client("arc-region-switch", wanted.target, failover.BRIEF)
+    switch = RegionSwitch(client, settings.names.plan)
+    dynamodb = around.client("dynamodb", wanted.target, failover.BRIEF)
+    record = DynamoControl(dynamodb, settings.names.shared("control"))
+    switch.find()  # before anybody is asked
+    return lambda clock, tell: switched(wanted, switch, record.read, clock, tell)
 
 
 @commands.group(no_args_is_help=False)

@@ -1,0 +1,134 @@
+"""Making a region the active one by the Region switch plan: started in that region, followed to its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from adapters.aws import code, unknown_is_unavailable
+from failover.clock import Clock
+from failover.control import ControlRecord, Phase
+from failover.errors import Unavailable
+from ops.directory import Rejected
+from ops.failover import Wanted
+
+PATIENCE_SECONDS: Final = 3600.0
+_LOOK_EVERY_SECONDS: Final = 1.0
+_GOES_ON: Final = frozenset({"pending", "inProgress"})
+_DIRECTLY: Final = "or do it without Region switch: the same command with --direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What is to be followed. `steps` are what they have come to, by name, in their order."""
+
+    mode: str
+    state: str
+    steps: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSwitch:
+    """The plan of that name, in the region that is to be active; there it is started and known."""
+
+    client: Any
+    plan: str
+
+    def find(self) -> tuple[str, str | None]:
+        """Its ARN, whose end nobody can compute, and the execution under way, if any."""
+        with unknown_is_unavailable("Region switch"):
+            pages = self.client.get_paginator("list_plans_in_region").paginate()
+            found = [plan for page in pages for plan in page["plans"] if plan["name"] == self.plan]
+        if not found:
+            todo = "deploy it, or check --environment; " + _DIRECTLY
+            raise Rejected(f"Region switch: there is no plan {self.plan}; {todo}", 1)
+        return found[0]["arn"], found[0].get("activePlanExecution")
+
+    def start(self, arn: str, wanted: Wanted) -> str | None:
+        """None where another execution is in the way: somebody else was faster."""
+        try:
+            with unknown_is_unavailable("Region switch"):
+                answer = self.client.start_plan_execution(
+                    planArn=arn,
+                    targetRegion=wanted.target,
+                    action="activate",
+                    mode=wanted.mode.value,
+                    comment=wanted.recorded,
+                )
+        except ClientError as error:
+            if code(error) == "IllegalStateException":
+                return None
+            raise
+        return str(answer["executionId"])
+
+    def execution(self, arn: str, execution_id: str) -> Execution:
+        with unknown_is_unavailable("Region switch"):
+            answer = self.client.get_plan_execution(planArn=arn, executionId=execution_id)
+        steps = {step["name"]: step["status"] for step in answer.get("stepStates", ())}
+        return Execution(answer["mode"], answer["executionState"], steps)
+
+
+def switched(
+    wanted: Wanted,
+    switch: RegionSwitch,
+    read: Callable[[], ControlRecord],
+    clock: Clock,
+    tell: Callable[[str], None],
+    patience: float = PATIENCE_SECONDS,
+) -> int:
+    """The epoch under which the target is active and steady. Raises Rejected where it is not.
+
+    An execution that is under way is followed: it was started by an earlier run, by somebody else, or by the
+    function that decides.
+    """
+    arn, active = switch.find()
+    if active is None:
+        active = switch.start(arn, wanted) or switch.find()[1]
+    if active is None:
+        raise Rejected("Region switch: an execution ended a moment ago; run the same command again", 1)
+    tell(f"execution {active} of {switch.plan} in {wanted.target}")
+    _follow(wanted, switch, arn, active, clock, tell, patience)
+    record = read()
+    if record.active != wanted.target or record.phase is not Phase.STEADY:
+        todo = "`status` says how far it is"
+        raise Rejected(f"control record: {record.active} is {record.phase} after the execution; {todo}", 1)
+    return record.epoch
+
+
+def _follow(
+    wanted: Wanted,
+    switch: RegionSwitch,
+    arn: str,
+    execution_id: str,
+    clock: Clock,
+    tell: Callable[[str], None],
+    patience: float,
+) -> None:
+    give_up = clock.now().later(patience)
+    told: dict[str, str] = {}
+    while True:
+        try:
+            seen = switch.execution(arn, execution_id)
+        except Unavailable as unknown:
+            why = str(unknown)
+        else:
+            if seen.mode != wanted.mode:
+                what = f"execution {execution_id} is under way, {seen.mode}"
+                raise Rejected(f"Region switch: {what}; wait until it has ended, or cancel it there", 1)
+            for name, state in seen.steps.items():
+                if told.get(name) != state and state != "notStarted":
+                    tell(f"{name}: {state}")
+            told = seen.steps
+            if seen.state.startswith("completed"):
+                return
+            if seen.state not in _GOES_ON:
+                failed = ", ".join(name for name, state in seen.steps.items() if state == "failed")
+                todo = f"read the log of that step's function, and try it again in Region switch; {_DIRECTLY}"
+                raise Rejected(
+                    f"Region switch: execution {execution_id} is {seen.state} ({failed}); {todo}", 1
+                )
+            why = f"execution {execution_id} is {seen.state}"
+        if clock.now().reached(give_up):
+            raise Rejected(f"Region switch: {why}; run the same command again to go on following it", 1)
+        clock.sleep(_LOOK_EVERY_SECONDS)
