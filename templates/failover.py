@@ -148,7 +148,7 @@ def _role(settings: Settings, global_cluster: rds.GlobalCluster) -> iam.Role:
                         [lambda_actions.GetFunction, lambda_actions.InvokeFunction],
                         *(arn for step in _STEPS for arn in _functions(settings, step)),
                     ),
-                    # On all, as AWS's policy for this block has it: whether it asks by name is not documented.
+                    # On all, as AWS's own policy for it: that it asks by name, nothing says.
                     policies.allow(
                         "FindDatabases",
                         [rds_actions.DescribeDBClusters, rds_actions.DescribeGlobalClusters],
