@@ -120,6 +120,7 @@ def test_a_function_is_killed_whatever_it_does_and_started_again(lab: LabPlan, r
     ask(region, asks="environment")
     assert control.kill_functions("us-east-2") == []
     assert set(control.kill_functions("us-east-1", "seen")) == {"seen"}
+    eventually(lambda: not processes(lab))
     assert ask(region, asks="environment")["OWN"] == "value"
 
 

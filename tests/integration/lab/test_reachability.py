@@ -82,9 +82,12 @@ def test_flow_logs_tell_what_was_let_in_and_what_was_not(
             record[6] == str(port) and record[12] == action and int(record[10]) >= began for record in fields
         )
 
-    assert ask(region, made, "database") == "S"
-    assert ask(region, made, "identity") == "reached"
-    eventually(lambda: recorded(5432, "ACCEPT") and recorded(443, "ACCEPT"))
+    def let_in() -> bool:
+        assert ask(region, made, "database") == "S"
+        assert ask(region, made, "identity") == "reached"
+        return recorded(5432, "ACCEPT") and recorded(443, "ACCEPT")
+
+    eventually(let_in)
     assert not recorded(5432, "REJECT")
     ec2.revoke_security_group_ingress(GroupId=made["Database"], IpPermissions=[from_application(made)])
     eventually(lambda: ask(region, made, "database") == "")
