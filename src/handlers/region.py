@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from adapters.aws import client
 from adapters.control import DynamoControl
 from adapters.database import Database
+from adapters.global_cluster import DescribedGlobalCluster
 from adapters.journal import DynamoJournal
 from adapters.ledger import PostgresLedger
 from adapters.progress import DynamoProgress
 from adapters.secrets import Secrets
+from payments.standby import Standby
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,16 +41,31 @@ class Tables:
         return DynamoProgress(self._client, self._environment["PROGRESS_TABLE"])
 
 
+def database(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> Database:
+    """Where the variable `host` says: the writer's endpoint or the readers'."""
+    return Database(environment[host], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"])
+
+
 def ledger(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> PostgresLedger:
-    """Where the variable `host` says: at the writer's endpoint or at the readers'."""
     return PostgresLedger(
-        Database(environment[host], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"]),
+        database(environment, host),
         Secrets(client("secretsmanager")),
         environment["DATABASE_SECRET"],
         time.monotonic,
     )
 
 
+def standby(environment: Mapping[str, str], tables: Tables) -> Standby:
+    return Standby(
+        tables.control(),
+        DescribedGlobalCluster(client("rds"), environment["GLOBAL_CLUSTER"]),
+        environment["AWS_REGION"],
+        environment["DATABASE_CLUSTER"],
+    )
+
+
 def several() -> Each:
     """Several at a time, as `payments.mistakes.attempt` asks for it."""
+    from concurrent.futures import ThreadPoolExecutor  # here: a cold start of the API does without
+
     return ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="several").map

@@ -8,13 +8,10 @@ from typing import Any, Final
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-from adapters.aws import client
-from adapters.global_cluster import DescribedGlobalCluster
 from failover.clock import SystemClock
-from handlers.region import Tables, ledger, several
+from handlers.region import Tables, ledger, several, standby
 from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.settle import Settler
-from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
@@ -30,12 +27,7 @@ def wired(environment: Mapping[str, str]) -> Settler:
     """The copy is read at the readers' endpoint: the writer's is not in use in a secondary cluster."""
     tables = Tables(environment)
     return Settler(
-        standby=Standby(
-            tables.control(),
-            DescribedGlobalCluster(client("rds"), environment["GLOBAL_CLUSTER"]),
-            environment["AWS_REGION"],
-            environment["DATABASE_CLUSTER"],
-        ),
+        standby=standby(environment, tables),
         work=tables.journal(),
         replica=ledger(environment, host="DATABASE_READER_HOST"),
         clock=SystemClock(),

@@ -13,16 +13,13 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from adapters.aws import client
-from adapters.database import Database
-from adapters.global_cluster import DescribedGlobalCluster
 from adapters.log_rows import PostgresLogRows
 from adapters.log_segments import S3Segments
 from adapters.secrets import Secrets
 from failover.clock import SystemClock
-from handlers.region import Tables
+from handlers.region import Tables, database, standby
 from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.ship import Shipper
-from payments.standby import Standby
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
@@ -36,17 +33,10 @@ def _shipper() -> Shipper:
 def wired(environment: Mapping[str, str]) -> Shipper:
     """The copy is read at the readers' endpoint: the writer's is not in use in a secondary cluster."""
     tables = Tables(environment)
-    readers = Database(
-        environment["DATABASE_READER_HOST"], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"]
-    )
+    readers = database(environment, host="DATABASE_READER_HOST")
     secrets, secret = Secrets(client("secretsmanager")), environment["DATABASE_SECRET"]
     return Shipper(
-        standby=Standby(
-            tables.control(),
-            DescribedGlobalCluster(client("rds"), environment["GLOBAL_CLUSTER"]),
-            environment["AWS_REGION"],
-            environment["DATABASE_CLUSTER"],
-        ),
+        standby=standby(environment, tables),
         progress=tables.progress(),
         rows=PostgresLogRows(readers, secrets, secret, time.monotonic),
         segments=S3Segments(client("s3"), environment["TRANSACTIONS_BUCKET"]),

@@ -1,20 +1,17 @@
 """What the API function is made of, built once per execution environment."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.aws import client
 from adapters.control import DynamoControl
-from adapters.database import Database
 from adapters.directory import DynamoDirectory
 from adapters.forwarding import PeerFunction
 from adapters.journal import DynamoJournal
-from adapters.ledger import PostgresLedger
-from adapters.secrets import Secrets
 from adapters.sessions import DynamoSessions
 from failover.clock import Clock, Elapsed, SystemClock
 from handlers.forwarding import Forwarding
+from handlers.region import ledger
 from payments.lease import Leases
 from payments.ports import Directory, Journal, Ledger, Sessions
 
@@ -35,7 +32,6 @@ def wired(environment: Mapping[str, str]) -> Service:
     region answers it hands to the function like itself there.
     """
     tables = client("dynamodb")
-    secrets = Secrets(client("secretsmanager"))
     clock = SystemClock()
     elapsed = Elapsed(clock)
     return Service(
@@ -43,14 +39,7 @@ def wired(environment: Mapping[str, str]) -> Service:
         directory=DynamoDirectory(tables, environment["DIRECTORY_TABLE"], elapsed),
         leases=Leases(DynamoControl(tables, environment["CONTROL_TABLE"]), environment["AWS_REGION"], clock),
         journal=DynamoJournal(tables, environment["JOURNAL_TABLE"]),
-        ledger=PostgresLedger(
-            Database(
-                environment["DATABASE_HOST"], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"]
-            ),
-            secrets,
-            environment["DATABASE_SECRET"],
-            time.monotonic,
-        ),
+        ledger=ledger(environment),
         clock=clock,
         forwarding=Forwarding(
             environment["AWS_REGION"],
