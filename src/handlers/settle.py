@@ -12,10 +12,10 @@ from failover.clock import SystemClock
 from handlers.region import Tables, ledger, several, standby
 from handlers.runs import WORKS_SECONDS, Context, end, run_until
 from payments.settle import Settler
+from payments.stopping import NOT_STANDBY
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
-_NOT_STANDBY: Final = "not-standby"
 
 
 @cache
@@ -43,7 +43,7 @@ def run(settler: Settler, context: Context) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
     done = settler.run(run_until(settler.clock, context, WORKS_SECONDS["settle"]))
     result: dict[str, object] = {"settled": done.settled, "stopped": done.stopped}
-    if done.settled or done.stopped != _NOT_STANDBY:
+    if done.settled or done.stopped != NOT_STANDBY:
         _METRICS.add_metric(name="Settled", unit=MetricUnit.Count, value=done.settled)
     _LOGGER.info("settled", extra=result)
     end(_LOGGER, _METRICS, done.mistakes, something_done=bool(done.settled))

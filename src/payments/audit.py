@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from failover.clock import Clock, Instant
 from payments.comparison import Difference, entry_differences, row_differences
-from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
+from payments.errors import Unavailable
 from payments.lease import Leases, hold_steady
 from payments.mistakes import Each, Mistakes, attempt
 from payments.model import Payment
 from payments.ports import Books, JournalScan, Page, Progress
 from payments.retention import removable
+from payments.stopping import why_stopped
 
 PAGE: Final = 500
 BOOKMARK: Final = "audit"
@@ -131,19 +132,8 @@ class Auditor:
         run = _Run(self)
         try:
             run.go_on(until)
-        except NotActive:
-            run.done.stopped = "not-active"
-        except NotSteady:
-            run.done.stopped = "recovering"
-        except LedgerUnavailable as reason:
-            run.done.stopped = f"ledger-{reason.detail}"
-            if reason.mistake is not None:
-                run.done.mistakes.add(reason.mistake)
-        except Unavailable:
-            run.done.stopped = "unavailable"
-        except Exception as mistake:  # noqa: BLE001 - reported with what was done before it
-            run.done.stopped = "mistake"
-            run.done.mistakes.add(mistake)
+        except Exception as error:  # noqa: BLE001 - reported with what was done before it
+            run.done.stopped = why_stopped(error, run.done.mistakes)
         return run.done
 
 

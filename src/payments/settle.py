@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from failover.clock import Clock, Instant
-from payments.errors import LedgerUnavailable, NotStandby, Unavailable
 from payments.journal import shards
 from payments.listing import batches, listed
 from payments.mistakes import Each, Mistakes, attempt
 from payments.ports import Replica, WorkList
 from payments.standby import Standby
+from payments.stopping import why_stopped
 
 BATCH: Final = 500  # for each of them RDS is asked who the writer is, and it does not like to be asked often
 
@@ -44,17 +44,8 @@ class Settler:
         done = Settled()
         try:
             self._run(until, done)
-        except NotStandby:
-            done.stopped = "not-standby"
-        except LedgerUnavailable as reason:
-            done.stopped = f"ledger-{reason.detail}"
-            if reason.mistake is not None:
-                done.mistakes.add(reason.mistake)
-        except Unavailable:
-            done.stopped = "unavailable"
-        except Exception as mistake:  # noqa: BLE001 - reported with what was done before it
-            done.stopped = "mistake"
-            done.mistakes.add(mistake)
+        except Exception as error:  # noqa: BLE001 - reported with what was done before it
+            done.stopped = why_stopped(error, done.mistakes)
         return done
 
     def _run(self, until: Instant, done: Settled) -> None:

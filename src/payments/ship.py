@@ -17,10 +17,11 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from failover.clock import Clock, Instant
-from payments.errors import LedgerUnavailable, LogDiverged, NotStandby, Unavailable
+from payments.errors import LogDiverged, Unavailable
 from payments.mistakes import Mistakes
 from payments.ports import Progress
 from payments.standby import Standby
+from payments.stopping import NOT_STANDBY, why_stopped
 from payments.transaction_log import (
     FIRST,
     MAX_ROWS,
@@ -133,27 +134,19 @@ class Shipper:
         """Segment after segment, until there is nothing to ship or until then."""
         done = Shipped()
         self._attempt(done, lambda: self._run(until, done))
-        if done.stopped != _NOT_STANDBY:
+        if done.stopped != NOT_STANDBY:
             self._attempt(done, lambda: self._measure(done))
         return done
 
     def _attempt(self, done: Shipped, step: Callable[[], None]) -> None:
         try:
             step()
-        except NotStandby:
-            done.stopped = done.stopped or _NOT_STANDBY
-        except LedgerUnavailable as reason:
-            done.stopped = done.stopped or f"ledger-{reason.detail}"
-            if reason.mistake is not None:
-                done.mistakes.add(reason.mistake)
-        except Unavailable:
-            done.stopped = done.stopped or "unavailable"
         except LogDiverged as diverged:
             done.stopped = done.stopped or diverged.detail
             done.mistakes.add(diverged)
-        except Exception as mistake:  # noqa: BLE001 - told with what was done before it
-            done.stopped = done.stopped or "mistake"
-            done.mistakes.add(mistake)
+        except Exception as error:  # noqa: BLE001 - told with what was done before it
+            why = why_stopped(error, done.mistakes)
+            done.stopped = done.stopped or why
 
     def _run(self, until: Instant, done: Shipped) -> None:
         epoch = self.standby.hold()
@@ -212,9 +205,6 @@ class Shipper:
         since = self.rows.waiting_since(epoch, position)
         now = self.clock.now().time()
         done.age = max(0.0, (now - since).total_seconds()) if since is not None else 0.0
-
-
-_NOT_STANDBY: Final = "not-standby"
 
 
 def _head(segment: Segment, *, shipped: bool) -> Head:

@@ -14,13 +14,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 from failover.clock import Clock, Instant
-from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
+from payments.errors import Unavailable
 from payments.journal import shards
 from payments.lease import Leases, hold_steady
 from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.ports import Ledger, Progress, WorkList
 from payments.posting import NOT_NOW, Posting
+from payments.stopping import MISTAKE, NOT_ACTIVE, why_stopped
 
 PAGE: Final = 500  # ids, of about 150 bytes each
 BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
@@ -64,7 +65,7 @@ class Sweeper:
         run = _Run(self, until)
         while run.goes_on() and not run.over(PAUSE_SECONDS):
             self.clock.sleep(PAUSE_SECONDS)
-        if run.swept.stopped != _NOT_ACTIVE:
+        if run.swept.stopped != NOT_ACTIVE:
             run.swept.backlog = self._backlog(run.swept.mistakes)
         return run.swept
 
@@ -84,9 +85,6 @@ class Sweeper:
             more=any(one.count >= MOST_COUNTED for one in found),
             oldest_age=max(0.0, age),
         )
-
-
-_NOT_ACTIVE: Final = "not-active"
 
 
 class _Run:
@@ -112,24 +110,11 @@ class _Run:
         self.swept.stopped = ""
         try:
             self._pass()
-        except NotActive:
-            self.swept.stopped = _NOT_ACTIVE
-            return False
-        except NotSteady:
-            self.swept.stopped = "recovering"
-        except LedgerUnavailable as reason:
-            self.swept.stopped = f"ledger-{reason.detail}"
-            if reason.mistake is not None:
-                self.swept.mistakes.add(reason.mistake)
-        except Unavailable:
-            self.swept.stopped = "unavailable"
-        except Exception as mistake:  # noqa: BLE001 - reported with what was done before it
-            self.swept.stopped = "mistake"
-            self.swept.mistakes.add(mistake)
-            return False
+        except Exception as error:  # noqa: BLE001 - reported with what was done before it
+            self.swept.stopped = why_stopped(error, self.swept.mistakes)
         finally:
             self.swept.posted = self._posting.posted
-        return True
+        return self.swept.stopped not in (NOT_ACTIVE, MISTAKE)
 
     def _pass(self) -> None:
         hold_steady(self._sweeper.leases)
