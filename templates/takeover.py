@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from awacs import dynamodb, rds
+from awacs.aws import Statement
 
 from templates import plans, policies
 from templates.config import Settings
@@ -50,11 +51,7 @@ def _recover(settings: Settings) -> FunctionPlan:
         handler="handlers.takeover.recover",
         environment=_environment(settings),
         statements=(
-            use_table(settings, "control", dynamodb.GetItem, dynamodb.PutItem),
-            plans.query_open(settings),
-            use_table(settings, "journal", dynamodb.BatchGetItem),
-            plans.decrypt_tables(settings),
-            plans.describe_clusters(settings),
+            *_recovering(settings),
             *plans.read_secrets(settings, "application"),
         ),
         timeout_seconds=_TIMEOUT_SECONDS,
@@ -72,11 +69,7 @@ def _finish(settings: Settings) -> FunctionPlan:
         handler="handlers.takeover.finish",
         environment=_environment(settings),
         statements=(
-            use_table(settings, "control", dynamodb.GetItem, dynamodb.PutItem),
-            plans.query_open(settings),
-            use_table(settings, "journal", dynamodb.BatchGetItem),
-            plans.decrypt_tables(settings),
-            plans.describe_clusters(settings),
+            *_recovering(settings),
             policies.allow(
                 "Promote",
                 [rds.FailoverGlobalCluster, rds.SwitchoverGlobalCluster],
@@ -87,6 +80,17 @@ def _finish(settings: Settings) -> FunctionPlan:
         ),
         timeout_seconds=_TIMEOUT_SECONDS,
         works_seconds=_WORKS_SECONDS,
+    )
+
+
+def _recovering(settings: Settings) -> tuple[Statement, ...]:
+    """What it takes to post the rest of the journal and to end a takeover, but for the ledger's password."""
+    return (
+        use_table(settings, "control", dynamodb.GetItem, dynamodb.PutItem),
+        plans.query_open(settings),
+        use_table(settings, "journal", dynamodb.BatchGetItem),
+        plans.decrypt_tables(settings),
+        plans.describe_clusters(settings),
     )
 
 
