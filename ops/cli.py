@@ -21,7 +21,7 @@ from adapters.directory import DynamoDirectory
 from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
 from failover.planner import Mode
-from ops import directory, failover, log, status
+from ops import diff, diff_report, directory, failover, log, status
 from ops.directory import Rejected
 from ops.failover import Wanted
 from ops.observe import observed
@@ -150,6 +150,28 @@ def _by_region_switch(settings: Settings, around: Surroundings, wanted: Wanted) 
     record = DynamoControl(dynamodb, settings.names.shared("control"))
     switch.find()  # before anybody is asked
     return lambda clock, tell: switched(wanted, switch, record.read, clock, tell)
+
+
+dist = click.option(
+    "--dist", type=click.Path(path_type=Path), default="dist", show_default=True, help="What was built."
+)
+
+
+@commands.command("diff")
+@dist
+@click.option("--exit-code", is_flag=True, help="End with 1 where anything differs.")
+@as_json
+@click.pass_context
+def show_difference(context: click.Context, dist: Path, exit_code: bool, as_json: bool) -> None:
+    """Say what deploying the build would change, stack by stack; ends with 0 where that does no harm.
+
+    With 1 where something that holds data would be lost, left behind or interrupted, and where somebody did
+    not answer.
+    """
+    found = diff.difference(context.meta[_SETTINGS], Surroundings.of(os.environ), dist)
+    _show(as_json, diff_report.document(found), diff_report.text(found))
+    if found.unknown or found.grave or (exit_code and found.differs):
+        context.exit(FAILED)
 
 
 @commands.group(no_args_is_help=False)
