@@ -42,7 +42,7 @@ from templates.config import Settings
 from templates.names import Place
 
 STEPS: Final = (Fence, WaitLease, Admit, Promote, Recover, Finish)
-PATIENCE_SECONDS: Final = 900.0  # without a step done; a switchover of a busy cluster takes minutes
+PATIENCE_SECONDS: Final = 1800.0  # a switchover of a busy cluster takes minutes, and so does recovering
 BRIEF: Final = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
 )
@@ -272,7 +272,7 @@ def carried_out(
         STEPS,
         world=Telling(world, tell),
         clock=clock,
-        patience=patience,
+        until=clock.now().later(patience),
         report=lambda step: tell(f"{described(step, wanted.target)}: done"),
     )
     if isinstance(outcome, Done):

@@ -82,6 +82,15 @@ SELECT pg_is_in_recovery(), (SELECT epoch FROM ledger.fence WHERE singleton),
 _RAISE_FENCE: Final = """
 UPDATE ledger.fence SET epoch = greatest(epoch, %(epoch)s) WHERE singleton RETURNING epoch
 """
+_RECOVERED: Final = "SELECT shard, after FROM ledger.recovery WHERE epoch = %(epoch)s"
+_MARK_RECOVERED: Final = """
+INSERT INTO ledger.recovery (shard, epoch, after)
+SELECT %(shard)s, %(epoch)s, %(after)s FROM (
+    SELECT epoch FROM ledger.fence WHERE singleton FOR SHARE
+) AS fence WHERE fence.epoch <= %(epoch)s
+ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, after = excluded.after
+RETURNING shard
+"""
 _UNBALANCED: Final = """
 SELECT payment_id FROM (
     SELECT payment_id, amount, currency FROM ledger.payment
@@ -146,6 +155,13 @@ class PostgresLedger:
         if not answer:
             raise LedgerUnavailable("no-fence")
         if answer[0][0] != epoch:
+            raise LedgerUnavailable("fenced")
+
+    def recovered(self, epoch: int) -> Mapping[str, str]:
+        return {row[0]: row[1] for row in self._ask(_RECOVERED, {"epoch": epoch})}
+
+    def mark_recovered(self, epoch: int, shard: str, after: str) -> None:
+        if not self._ask(_MARK_RECOVERED, {"epoch": epoch, "shard": shard, "after": after}):
             raise LedgerUnavailable("fenced")
 
     def unbalanced(self, newest: int) -> tuple[str, ...]:

@@ -56,16 +56,14 @@ def take_over(
     *,
     world: World,
     clock: Clock,
-    patience: float,
+    until: Instant,
     report: Callable[[Step], None],
-    until: Instant | None = None,
 ) -> Outcome:
     """How it ended: with an end, or with the first step that this run may not do itself.
 
-    What is blocked or not done is tried again for `patience` seconds without a step done, and not after
-    `until`; then it is Blocked. `report` is told of each step that is done.
+    What is blocked or not done is tried again, but not after `until`; then it is Blocked. `report` is told of
+    each step that is done.
     """
-    give_up = clock.now().later(patience)
     while True:
         try:
             step = _next(run, may, world)
@@ -78,14 +76,12 @@ def take_over(
             elif _did(step, run, world, clock):
                 run = after(run, step)
                 report(step)
-                give_up = clock.now().later(patience)
                 continue
             else:
                 blocked = Blocked(f"{type(step).__name__} is not done yet")
         except Unavailable as unknown:
             blocked = Blocked(str(unknown))
-        now = clock.now()
-        if now.reached(give_up) or (until is not None and now.reached(until)):
+        if clock.now().reached(until):
             return blocked
         clock.sleep(_LOOK_EVERY_SECONDS)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from adapters.aws import client
@@ -53,6 +54,19 @@ def ledger(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> Postg
         environment["DATABASE_SECRET"],
         time.monotonic,
     )
+
+
+def own_ledgers(environment: Mapping[str, str]) -> Callable[[], PostgresLedger]:
+    """The calling thread's own, over a connection of its own."""
+    known = threading.local()
+
+    def mine() -> PostgresLedger:
+        if not hasattr(known, "ledger"):
+            known.ledger = ledger(environment)
+        found: PostgresLedger = known.ledger
+        return found
+
+    return mine
 
 
 def standby(environment: Mapping[str, str], tables: Tables) -> Standby:

@@ -4,6 +4,9 @@ Region switch invokes `fence` and `recover` there, before and after it promotes 
 fails is tried again by it; a step that was done finds nothing left to do. `finish` is started every minute:
 it does what is left of the region's own takeover where nobody has been doing it for a while.
 
+Whoever finished it posts, one lease later, what was accepted meanwhile: the sweeper comes by within a minute,
+which may be late for a client that was told "accepted".
+
 Metric: `Recovered`, payments that the journal had and the ledger lacked.
 """
 
@@ -21,14 +24,26 @@ from adapters.aws import client
 from adapters.takeover import RegionalWorld
 from failover.clock import Clock, Instant, SystemClock
 from failover.control import ControlRecord
-from failover.planner import ACCEPTING, POSTING, Admit, Blocked, Done, Mode, Promote, Run, Step, WaitLease
+from failover.planner import (
+    ACCEPTING,
+    POSTING,
+    Admit,
+    Blocked,
+    Done,
+    Finish,
+    Mode,
+    Promote,
+    Run,
+    Step,
+    WaitLease,
+)
 from failover.takeover import Admitted, Outcome, World, take_over
 from handlers.mistakes import tell_mistake, tell_mistakes
-from handlers.region import Tables, ledger
+from handlers.region import Tables, own_ledgers, several
 from handlers.runs import Context, run_until
 from payments.errors import LedgerUnavailable, NotActive, Unavailable
 from payments.lease import Leases
-from payments.recover import Recovery
+from payments.recover import Recovered, Recovery
 
 _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
@@ -46,13 +61,15 @@ class StepFailed(Exception):  # noqa: N818 - what happened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """`world` is what a run sees of it, given the reason for the run and when it has to end.
+    """`world` is what a run sees of it, given the reason for the run and when it has to end. `rest` posts
+    what was accepted meanwhile, under that epoch and until then.
 
     `without_loss_only`: a promotion that goes without the old writer is left to people.
     """
 
     name: str
     world: Callable[[str, Instant], World]
+    rest: Callable[[int, Instant], None]
     clock: Clock
     without_loss_only: bool
 
@@ -61,7 +78,11 @@ def wired(environment: Mapping[str, str]) -> Region:
     tables, clock, name = Tables(environment), SystemClock(), environment["AWS_REGION"]
     control, clusters = tables.control(), client("rds")
     recovery = Recovery(
-        leases=Leases(control, name, clock), work=tables.journal(), ledger=ledger(environment), clock=clock
+        leases=Leases(control, name, clock),
+        work=tables.journal(),
+        ledger=own_ledgers(environment),
+        clock=clock,
+        each=several(),
     )
 
     def world(reason: str, until: Instant) -> RegionalWorld:
@@ -74,8 +95,13 @@ def wired(environment: Mapping[str, str]) -> Region:
             reason=reason,
         )
 
-    without_loss_only = environment["WITHOUT_LOSS_ONLY"] == "true"
-    return Region(name=name, world=world, clock=clock, without_loss_only=without_loss_only)
+    return Region(
+        name=name,
+        world=world,
+        rest=lambda epoch, until: _tell(recovery.rest(epoch, until)),
+        clock=clock,
+        without_loss_only=environment["WITHOUT_LOSS_ONLY"] == "true",
+    )
 
 
 @cache
@@ -124,19 +150,23 @@ def finished(region: Region, context: Context) -> dict[str, object]:
 def _attempt(
     region: Region, world: World, mode: Mode, may: tuple[type[Step], ...], until: Instant
 ) -> Outcome:
+    finished_here = False
+
+    def report(done: Step) -> None:
+        nonlocal finished_here
+        finished_here = finished_here or isinstance(done, Finish)
+        _LOGGER.info("done", extra={"step": str(done)})
+
     try:
-        return take_over(
-            Run(region.name, mode),
-            may,
-            world=world,
-            clock=region.clock,
-            patience=max(0.0, until.monotonic - region.clock.now().monotonic),
-            report=lambda done: _LOGGER.info("done", extra={"step": str(done)}),
-            until=until,
+        outcome = take_over(
+            Run(region.name, mode), may, world=world, clock=region.clock, until=until, report=report
         )
+        if finished_here and isinstance(outcome, Done):
+            region.rest(outcome.epoch, until)
     except Exception as mistake:
         tell_mistake(_LOGGER, _METRICS, mistake)
         raise
+    return outcome
 
 
 def recovered(recovery: Recovery, epoch: int, until: Instant) -> bool:
@@ -147,8 +177,12 @@ def recovered(recovery: Recovery, epoch: int, until: Instant) -> bool:
         return False
     except LedgerUnavailable as reason:
         raise Unavailable(f"ledger: {reason.detail}") from reason
+    _tell(done)
+    return done.complete
+
+
+def _tell(done: Recovered) -> None:
     if done.mistakes.count:
         tell_mistakes(_LOGGER, _METRICS, done.mistakes)
     _METRICS.add_metric(name="Recovered", unit=MetricUnit.Count, value=done.posted)
     _METRICS.flush_metrics()
-    return done.complete

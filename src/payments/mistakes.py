@@ -37,6 +37,11 @@ class Mistakes:
         if len(self.first) < _MOST_KEPT:
             self.first.append(Mistake(error, payment_id))
 
+    def include(self, others: "Mistakes") -> None:
+        self.count += others.count
+        self.general += others.general
+        self.first += others.first[: _MOST_KEPT - len(self.first)]
+
 
 @dataclass(frozen=True, slots=True)
 class Attempts:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from payments.errors import LedgerUnavailable, NotActive, NotSteady, Unavailable
 from payments.journal import JournalEntry
+from payments.listing import batches
 from payments.mistakes import Mistakes
 from payments.model import Payment
 from payments.ports import Ledger, WorkList
 
+BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
 # What ends the work for now; anything else is a mistake, and holds up nothing but what it is about.
 NOT_NOW = (LedgerUnavailable, NotActive, NotSteady, Unavailable)
 
@@ -25,12 +28,23 @@ class Posting:
     _broken: set[str] = field(default_factory=set)  # told once, and left to the next run
 
     def work_off(self, ids: Collection[str]) -> None:
+        """As many as may come: the ledger is asked for all at once, and posts batches of what it lacks."""
         wanted = [payment_id for payment_id in ids if payment_id not in self._broken]
         if not wanted:
             return
         try:
-            if missing := set(wanted) - self.ledger.posted(wanted):
-                self._post(self._payments(missing))
+            missing = set(wanted) - self.ledger.posted(wanted)
+        except NOT_NOW:
+            raise
+        except Exception as mistake:  # noqa: BLE001 - the next ids are worked off all the same
+            self.mistakes.add(mistake)
+            return
+        for batch in batches(sorted(missing), BATCH):
+            self._work_off(batch)
+
+    def _work_off(self, missing: Collection[str]) -> None:
+        try:
+            self._post(self._payments(missing))
         except NOT_NOW:
             raise
         except Exception as mistake:  # noqa: BLE001 - the next batch is worked off all the same

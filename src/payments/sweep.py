@@ -20,11 +20,10 @@ from payments.lease import Leases, hold_steady
 from payments.listing import batches, listed
 from payments.mistakes import Mistakes
 from payments.ports import Ledger, Progress, WorkList
-from payments.posting import NOT_NOW, Posting
+from payments.posting import BATCH, NOT_NOW, Posting
 from payments.stopping import MISTAKE, NOT_ACTIVE, why_stopped
 
 PAGE: Final = 500  # ids, of about 150 bytes each
-BATCH: Final = 100  # what one BatchGetItem reads, and a transaction of about 20 ms
 FRESH: Final = timedelta(minutes=15)
 OVERLAP: Final = timedelta(minutes=1)  # for entries that reached the journal or its index late
 PAUSE_SECONDS: Final = 5.0

@@ -523,3 +523,18 @@ def test_payments_whose_lines_do_not_add_up_are_named(server: Server, ledger: Po
     for one in (halved, changed, other):
         rows(server, "DELETE FROM ledger.entry WHERE payment_id = %s", one.payment_id)
         rows(server, "DELETE FROM ledger.payment WHERE payment_id = %s", one.payment_id)
+
+
+def test_how_far_a_takeover_came_stands_in_the_ledger_under_its_epoch(
+    server: Server, ledger: PostgresLedger
+) -> None:
+    assert ledger.recovered(5) == {}
+    ledger.mark_recovered(5, "00", "first")
+    ledger.mark_recovered(5, "00", "second")
+    ledger.mark_recovered(5, "01", "first")
+    assert ledger.recovered(5) == {"00": "second", "01": "first"}
+    with fence(server, 6):
+        with pytest.raises(LedgerUnavailable, match="fenced"):
+            ledger.mark_recovered(5, "00", "third")
+        ledger.mark_recovered(6, "00", "first")
+    assert (ledger.recovered(5), ledger.recovered(6)) == ({"01": "first"}, {"00": "first"})

@@ -13,7 +13,7 @@ from lab.postgres import Server
 from tests.unit.adapters.conftest import MASTER, database
 from tests.unit.adapters.fakes import FakeSecretsManager
 
-EVERYTHING = "0001.ledger, 0002.transaction-log, 0003.transaction-log-index"
+EVERYTHING = "0001.ledger, 0002.transaction-log, 0003.transaction-log-index, 0004.recovery"
 
 
 def roles_of(suffix: str) -> tuple[FakeSecretsManager, Roles]:
@@ -67,6 +67,7 @@ def test_payments_of_before_get_their_place_in_the_log_without_a_rewrite(server:
     with connect(database(server, empty), migrator, statement_ms=5000, lock_ms=1000) as connection:
         # As the release before left it, but for a broken index: that build had been broken off.
         connection.execute("DROP INDEX ledger.payment_position")
+        connection.execute("DROP TABLE ledger.recovery")
         connection.execute("ALTER TABLE ledger.payment DROP COLUMN txid")
         connection.execute("CREATE INDEX payment_position ON ledger.payment (merchant_id)")
         connection.execute("DELETE FROM migrations.applied WHERE migration_id > '0002'")

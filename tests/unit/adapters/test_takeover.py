@@ -96,7 +96,8 @@ def writer(answers: Stubber, region: str) -> None:
 
 def run(world: RegionalWorld, may: Any) -> Any:
     target = Run(THERE, Mode.UNGRACEFUL)
-    return take_over(target, may, world=world, clock=world.clock, patience=5, report=lambda _: None)
+    until = world.clock.now().later(5)
+    return take_over(target, may, world=world, clock=world.clock, until=until, report=lambda _: None)
 
 
 def test_a_takeover_from_its_fence_to_steady(

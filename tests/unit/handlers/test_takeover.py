@@ -41,7 +41,11 @@ def world() -> FakeWorld:
 @pytest.fixture
 def region(takeover: Any, world: FakeWorld) -> Any:
     return takeover.Region(
-        name=HERE, world=lambda _reason, _until: world, clock=FakeClock(), without_loss_only=False
+        name=HERE,
+        world=lambda _reason, _until: world,
+        rest=lambda epoch, _until: world.rested.append(epoch),
+        clock=FakeClock(),
+        without_loss_only=False,
     )
 
 
@@ -57,6 +61,9 @@ def test_the_two_steps_with_a_promotion_in_between(takeover: Any, region: Any, w
     world.writing = HERE
     assert takeover.step(region, Context(), POSTING, 30)["epoch"] == 2
     assert (world.record.active, world.record.phase) == (HERE, Phase.STEADY)
+    assert world.rested == [2]
+    assert takeover.step(region, Context(), POSTING, 30)["epoch"] == 2
+    assert world.rested == [2]  # by whoever finished the takeover
 
 
 def test_the_second_step_of_an_overtaken_plan_fails_and_fences_nothing(
@@ -100,6 +107,7 @@ def test_what_was_broken_off_is_finished_by_the_active_region(
     world.record = replace(record(active=HERE, epoch=5, phase=phase), changed_at=changed_at)
     assert takeover.finished(region, Context()) == {"outcome": "Done(epoch=5)"}
     assert (world.record.phase, world.writing) == (Phase.STEADY, HERE)
+    assert world.rested == [5]
 
 
 def test_a_takeover_that_is_going_on_is_left_to_whoever_does_it(
@@ -166,7 +174,7 @@ def test_what_was_recovered_is_counted(takeover: Any, capsys: pytest.CaptureFixt
     payments.control.record = record(phase=Phase.RECOVERING, epoch=2)
     payments.journal.put(journalled(payments.clock, "1"))
     recovery = Recovery(
-        leases=payments.leases, work=payments.journal, ledger=payments.ledger, clock=payments.clock
+        leases=payments.leases, work=payments.journal, ledger=lambda: payments.ledger, clock=payments.clock
     )
     until = payments.clock.now().later(60)
     assert takeover.recovered(recovery, 2, until)

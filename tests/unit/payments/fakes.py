@@ -192,6 +192,7 @@ class FakeLedger:
     poison: set[str] = field(default_factory=set)
     out_of_balance: set[str] = field(default_factory=set)
     epochs: dict[str, int] = field(default_factory=dict)
+    bookmarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _call: None
 
     def post(self, payment: Payment, epoch: int) -> None:
@@ -216,6 +217,16 @@ class FakeLedger:
         if epoch < self.fence:
             raise LedgerUnavailable("fenced")
         self.fence = epoch
+
+    def recovered(self, epoch: int) -> Mapping[str, str]:
+        self._answers("recovered")
+        return {shard: after for shard, (marked, after) in self.bookmarks.items() if marked == epoch}
+
+    def mark_recovered(self, epoch: int, shard: str, after: str) -> None:
+        self._answers("mark_recovered")
+        if epoch < self.fence:
+            raise LedgerUnavailable("fenced")
+        self.bookmarks[shard] = (epoch, after)
 
     def unbalanced(self, newest: int) -> tuple[str, ...]:
         self._answers("unbalanced")

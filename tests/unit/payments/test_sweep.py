@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from failover.control import Phase
 from payments.errors import LedgerUnavailable, Unavailable
 from payments.journal import shard, shards
-from payments.sweep import BATCH, FRESH, PAUSE_SECONDS, Sweeper, Swept
+from payments.posting import BATCH
+from payments.sweep import FRESH, PAUSE_SECONDS, Sweeper, Swept
 from tests.unit.payments.fakes import (
     HERE,
     THERE,
