@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 AUDIT := .build/audit
 AUDIT_INSTALLED := $(AUDIT)/.installed
-TEMPLATES := zone root foundation data service
+TEMPLATES := zone root foundation data service witness
 # What `sam` deploys: its --lint is cfn-lint, which reads the others by itself.
 DEPLOYED := zone root
 # Tools find each other on the PATH of the virtual environment; sam sends no telemetry from here.

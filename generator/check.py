@@ -43,10 +43,9 @@ def check(texts: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
 def _validated(texts: Mapping[str, str], settings: Settings) -> Iterator[Problem]:
     """What cloudformation-validate finds, in each region a template goes to; the same finding only once."""
     engine = _engine()
-    places = settings.regions
     for name, text in texts.items():
         found: dict[Problem, None] = {}
-        for region in (places.primary, places.secondary) if name in rules.REGIONAL else (places.primary,):
+        for region in _regions(name, settings):
             config = ValidateConfig(
                 # Below a warning it advises what cannot be wrong: which properties replace a resource, say.
                 severity_level=Severity.WARN,
@@ -57,6 +56,13 @@ def _validated(texts: Mapping[str, str], settings: Settings) -> Iterator[Problem
             if report.status is ReportStatus.ANALYSIS_INCOMPLETE:
                 found[Problem(f"{name}.json", "is too large to be checked completely", "split it")] = None
         yield from found
+
+
+def _regions(name: str, settings: Settings) -> tuple[str, ...]:
+    places = settings.regions
+    if name == "witness":
+        return (places.witness,)
+    return (places.primary, places.secondary) if name in rules.REGIONAL else (places.primary,)
 
 
 @cache

@@ -15,6 +15,8 @@ TEMPLATE_BYTES = 1_000_000
 INLINE_BYTES = 51_200
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 FUNCTION_ENVIRONMENT_BYTES = 4096
+# A text in a template is for reading, too: what is longer belongs into a package.
+INLINE_CODE_CHARACTERS = 4096
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; IAM does not count white space.
 ROLE_POLICY_CHARACTERS = 10_240
 MANAGED_POLICY_CHARACTERS = 6_144
@@ -76,6 +78,13 @@ def _resource(where: str, kind: str, properties: Mapping[str, Any]) -> Iterator[
             "bytes of environment",
             "let the function compute some of it",
         )
+        yield from _more_than(
+            INLINE_CODE_CHARACTERS,
+            len(_inline(properties.get("Code"))),
+            where,
+            "characters of inline code",
+            "shorten the text",
+        )
     if kind == "AWS::IAM::Role":
         policies = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
         yield from _more_than(
@@ -100,6 +109,11 @@ def _resource(where: str, kind: str, properties: Mapping[str, Any]) -> Iterator[
             "characters of policy",
             "split the policy",
         )
+
+
+def _inline(code: object) -> str:
+    """A package is named by its path, or by its bucket and key."""
+    return str(code.get("ZipFile", "")) if isinstance(code, Mapping) else ""
 
 
 def _characters(value: object) -> int:

@@ -37,7 +37,14 @@ from troposphere import (  # noqa: E402 - it must not come before the line above
     encode_to_dict,
 )
 
-from templates import data, foundation, root, service, zone  # noqa: E402 - the same
+from templates import (  # noqa: E402 - the same
+    data,
+    foundation,
+    root,
+    service,
+    witness,
+    zone,
+)
 
 _SECTIONS = (
     "Conditions",
@@ -51,15 +58,17 @@ _SECTIONS = (
     "Transform",
 )
 OPENAPI = Path(__file__).parents[1] / "docs" / "openapi.json"
+PROBE = Path(__file__).parents[1] / "src" / "probe" / "index.py"
 
 
 def render(settings: Settings) -> dict[str, str]:
     """The text of each template by its name; assets are still tokens, ``functions/SET-UNPACKAGED.zip``."""
-    openapi = decode(OPENAPI.read_bytes())
+    openapi, probe = decode(OPENAPI.read_bytes()), PROBE.read_text("utf-8")
     regional = {
         "foundation": text(foundation.render(settings)),
         "data": text(data.render(settings)),
-        "service": text(service.render(settings, openapi)),
+        "service": text(service.render(settings, openapi, probe)),
+        "witness": text(witness.render(settings, probe)),
     }
     return {
         "zone": text(zone.render(settings)),

@@ -24,6 +24,7 @@ from templates.network import NAT_GATEWAY_IDS
 from templates.places import IS_PRIMARY, here, lookup, peer
 from templates.policies import Value
 from templates.schedules import Timer
+from templates.sites import Site, data_site
 from templates.tables import TABLES
 from templates.transactions import REPLICATION_RULE
 
@@ -44,12 +45,18 @@ def alarms(
         *(alarm for function in started for alarm in _function(function)),
         *(_idle(timer) for timer in timers),
         *_workers(settings, [function.title.lower() for function in started]),
+        _dead_letters(data_site(settings)),
         *_ledger(settings),
         *_transaction_log(settings),
         *_tables(settings),
         *_network(settings),
-        _health(health_check),
+        _health(settings, health_check),
     ]
+
+
+def witness_alarms(site: Site, timer: Timer) -> list[AlarmPlan]:
+    """Whether it can vote; what it votes on, the region that would take over is told."""
+    return [*_function(timer.plan), _idle(timer), _dead_letters(site)]
 
 
 def names_in(settings: Settings, plans: Iterable[AlarmPlan], place: Place) -> list[str]:
@@ -209,11 +216,14 @@ def _workers(settings: Settings, components: Sequence[str]) -> Iterable[AlarmPla
             missing=NOT_MEASURED_HERE,
             period_seconds=period_seconds,
         )
-    yield AlarmPlan(
+
+
+def _dead_letters(site: Site) -> AlarmPlan:
+    return AlarmPlan(
         title="DeadLetters",
         component="dead-letters",
         meaning="A function could not be started, or failed: the queue of dead letters says which and why.",
-        watches=metrics.waiting(here(partial(settings.names.regional, QUEUE))),
+        watches=metrics.waiting(site.name(QUEUE)),
         limit=0,
         periods=1,
         missing=NOTHING_HAPPENED,
@@ -357,7 +367,7 @@ def _network(settings: Settings) -> Iterable[AlarmPlan]:
     )
 
 
-def _health(check: Value) -> AlarmPlan:
+def _health(settings: Settings, check: Value) -> AlarmPlan:
     return AlarmPlan(
         title="Health",
         component="health",
@@ -367,5 +377,5 @@ def _health(check: Value) -> AlarmPlan:
         periods=1,
         missing=SILENCE_IS_TROUBLE,
         below=True,
-        only=("primary", HEALTH_IS_MEASURED),
+        only=(settings.names.regional("health", "primary"), HEALTH_IS_MEASURED),
     )

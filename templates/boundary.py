@@ -4,7 +4,21 @@ The role that makes those stacks may make roles; this keeps what it makes as wea
 replication and log delivery need to be: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
-from awacs import awslambda, backup, dynamodb, ec2, kms, logs, rds, s3, secretsmanager, sqs, tag, xray
+from awacs import (
+    awslambda,
+    backup,
+    cloudwatch,
+    dynamodb,
+    ec2,
+    kms,
+    logs,
+    rds,
+    s3,
+    secretsmanager,
+    sqs,
+    tag,
+    xray,
+)
 from awacs.aws import Condition, Statement, StringEquals
 from troposphere import Template, iam
 
@@ -33,6 +47,8 @@ def _statements(settings: Settings) -> list[Statement]:
     buckets = [bucket_arn(f"{name}-????????", suffix) for name in ours for suffix in ("", "/*")]
     data_regions = [settings.regions.primary, settings.regions.secondary]
     in_regions = StringEquals({"aws:RequestedRegion": data_regions})
+    witness = names.regional("*", "witness")
+    in_all_regions = StringEquals({"aws:RequestedRegion": [*data_regions, settings.regions.witness]})
     # By way of these services or, for the names that X-Ray, EC2 and RDS give, of any resource: no narrower
     # than the policies, which are what decides; a boundary only says where they end.
     return [
@@ -49,13 +65,13 @@ def _statements(settings: Settings) -> list[Statement]:
                 logs.PutRetentionPolicy,
             ],
             "*",
-            condition=Condition(in_regions),
+            condition=Condition(in_all_regions),
         ),
         allow(
             "Observe",
             [xray.PutTelemetryRecords, xray.PutTraceSegments, tag.GetResources],
             "*",
-            condition=Condition(in_regions),
+            condition=Condition(in_all_regions),
         ),
         allow(
             "AttachToNetwork",
@@ -100,9 +116,19 @@ def _statements(settings: Settings) -> list[Statement]:
         allow(
             "CallFunctions",
             [awslambda.InvokeFunction],
-            *(arn("lambda", f"function:{name}", region="*") for name in ours),
+            *(arn("lambda", f"function:{name}", region="*") for name in (*ours, witness)),
         ),
-        allow("SendDeadLetters", [sqs.SendMessage], *(arn("sqs", name, region="*") for name in ours)),
+        allow(
+            "SendDeadLetters",
+            [sqs.SendMessage],
+            *(arn("sqs", name, region="*") for name in (*ours, witness)),
+        ),
+        allow(
+            "Vote",
+            [cloudwatch.PutMetricData],
+            "*",
+            condition=Condition(StringEquals({"cloudwatch:namespace": names.metrics})),
+        ),
         allow(
             "UseKeys",
             [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey],

@@ -1,7 +1,6 @@
 """Where what could not be done goes: one queue in each region, which people read and nothing else does."""
 
 from dataclasses import replace
-from functools import partial
 
 from awacs import kms
 from awacs import sqs as sqs_actions
@@ -9,27 +8,20 @@ from awacs.aws import Action, Bool, Condition, Deny, Principal, Statement
 from troposphere import AWSHelperFn, Template, awslambda, sqs
 
 from templates import policies
-from templates.config import Settings
-from templates.encryption import KEY_ARN
 from templates.functions import FunctionPlan
-from templates.places import here
-from templates.policies import Value
+from templates.sites import Site
 
 QUEUE = "dead-letters"
 _KEPT_SECONDS = 14 * 24 * 60 * 60  # as long as SQS keeps anything
 
 
-def queue_name(settings: Settings) -> Value:
-    return here(partial(settings.names.regional, QUEUE))
-
-
-def add_dead_letters(template: Template, settings: Settings) -> sqs.Queue:
+def add_dead_letters(template: Template, site: Site) -> sqs.Queue:
     """What is in it says which function was asked what, and why that failed; reading it takes our key."""
     queue = template.add_resource(
         sqs.Queue(
             "DeadLetters",
-            QueueName=queue_name(settings),
-            KmsMasterKeyId=KEY_ARN.read(settings.names),
+            QueueName=site.name(QUEUE),
+            KmsMasterKeyId=site.key_arn,
             MessageRetentionPeriod=_KEPT_SECONDS,
         )
     )
@@ -43,23 +35,23 @@ def add_dead_letters(template: Template, settings: Settings) -> sqs.Queue:
     return queue
 
 
-def send(settings: Settings) -> tuple[Statement, ...]:
+def send(site: Site) -> tuple[Statement, ...]:
     """For whoever's role Lambda or the scheduler sends by. A queue with a key wants both of it from a sender.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
-    arn = policies.arn("sqs", "${Queue}", Queue=queue_name(settings))
+    arn = policies.arn("sqs", "${Queue}", Queue=site.name(QUEUE))
     return (
         policies.allow("SendDeadLetters", [sqs_actions.SendMessage], arn),
         policies.use_key_through(
-            "UseKeyForDeadLetters", KEY_ARN.read(settings.names), "sqs", kms.Decrypt, kms.GenerateDataKey
+            "UseKeyForDeadLetters", site.key_arn, "sqs", kms.Decrypt, kms.GenerateDataKey
         ),
     )
 
 
-def may_send_dead_letters(settings: Settings, plan: FunctionPlan) -> FunctionPlan:
+def may_send_dead_letters(site: Site, plan: FunctionPlan) -> FunctionPlan:
     """Lambda sends them by the function's own role."""
-    return replace(plan, statements=(*plan.statements, *send(settings)))
+    return replace(plan, statements=(*plan.statements, *send(site)))
 
 
 def add_event_config(

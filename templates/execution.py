@@ -2,8 +2,9 @@
 
 The lists are those of the resource schemas (``handlers``), which a test compares them with. Things with names
 are reached by names with a place in them, so neither the execution role nor anything else of `root` is; the
-rest cannot be named before it exists. It is limited to the two regions, and what destroys or opens something
-to what carries the tags that every stack of ours puts on all it makes.
+rest cannot be named before it exists. It is limited to the two data regions, or to all three for what the
+witness has, too, and what destroys or opens something to what carries the tags that every stack of ours puts
+on all it makes.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from templates.names import Names, Place
 from templates.policies import Value, allow, arn, boundary_arn, bucket_arn
 from templates.workers import ROTATED
 
-_PLACES: tuple[Place, ...] = ("primary", "secondary")
+_DATA: tuple[Place, ...] = ("primary", "secondary")
 
 
 def tags(settings: Settings) -> dict[str, str]:
@@ -54,28 +55,42 @@ def _of(service: str, *names: str) -> list[Action]:
 
 
 def _ours(names: Names) -> list[str]:
-    return [names.regional("*", place) for place in _PLACES]
+    return [names.regional("*", place) for place in _DATA]
+
+
+def _everywhere(names: Names) -> list[str]:
+    """What the witness has, too."""
+    return [*_ours(names), names.regional("*", "witness")]
 
 
 def _in_regions(settings: Settings) -> Condition:
     return Condition(StringEquals(_regions(settings)))
 
 
+def _in_all_regions(settings: Settings) -> Condition:
+    return Condition(StringEquals(_all_regions(settings)))
+
+
 def _regions(settings: Settings) -> dict[str, list[str]]:
     return {"aws:RequestedRegion": [settings.regions.primary, settings.regions.secondary]}
 
 
-def _tagged(settings: Settings) -> Condition:
+def _all_regions(settings: Settings) -> dict[str, list[str]]:
+    regions = settings.regions
+    return {"aws:RequestedRegion": [regions.primary, regions.secondary, regions.witness]}
+
+
+def _tagged(settings: Settings, regions: dict[str, list[str]] | None = None) -> Condition:
     own = {f"aws:ResourceTag/{key}": value for key, value in tags(settings).items()}
-    return Condition(StringEquals({**_regions(settings), **own}))
+    return Condition(StringEquals({**(regions or _regions(settings)), **own}))
 
 
-def _not_of_others(settings: Settings) -> Condition:
+def _not_of_others(settings: Settings, regions: dict[str, list[str]] | None = None) -> Condition:
     """Ours or of nobody: whether a resource is made with its tags or gets them a moment later is
     CloudFormation's affair, but nobody's tags are replaced by ours.
     """
     own = {f"aws:ResourceTag/{key}": value for key, value in tags(settings).items()}
-    return Condition([StringEquals(_regions(settings)), StringEqualsIfExists(own)])
+    return Condition([StringEquals(regions or _regions(settings)), StringEqualsIfExists(own)])
 
 
 def _stacks(names: Names) -> list[Statement]:
@@ -195,7 +210,7 @@ _RULES = (
 def _apis(settings: Settings) -> list[Statement]:
     """An API's id is ten characters that API Gateway invents."""
     names, regions = settings.names, _in_regions(settings)
-    domains = [names.domain, *(names.host(place) for place in _PLACES)]
+    domains = [names.domain, *(names.host(place) for place in _DATA)]
     apis = "arn:${AWS::Partition}:apigateway:*::/restapis"
     return [
         allow(
@@ -325,7 +340,7 @@ def _records(hosted_zone_id: Value) -> list[Statement]:
 
 
 def _functions(settings: Settings) -> list[Statement]:
-    regions = _in_regions(settings)
+    regions = _in_all_regions(settings)
     return [
         allow("FindFunctions", _of("lambda", "ListFunctions"), "*", condition=regions),
         allow(
@@ -361,7 +376,7 @@ def _functions(settings: Settings) -> list[Statement]:
                 "UpdateFunctionConfiguration",
                 "UpdateFunctionEventInvokeConfig",
             ),
-            *(arn("lambda", f"function:{name}", region="*") for name in _ours(settings.names)),
+            *(arn("lambda", f"function:{name}", region="*") for name in _everywhere(settings.names)),
             condition=regions,
         ),
     ]
@@ -369,8 +384,8 @@ def _functions(settings: Settings) -> list[Statement]:
 
 def _schedules(settings: Settings) -> list[Statement]:
     """A schedule is named by its group, too."""
-    regions = _in_regions(settings)
-    ours = _ours(settings.names)
+    regions = _in_all_regions(settings)
+    ours = _everywhere(settings.names)
     return [
         allow(
             "FindSchedules", _of("scheduler", "ListScheduleGroups", "ListSchedules"), "*", condition=regions
@@ -398,7 +413,7 @@ def _schedules(settings: Settings) -> list[Statement]:
 
 
 def _queues(settings: Settings) -> list[Statement]:
-    regions = _in_regions(settings)
+    regions = _in_all_regions(settings)
     return [
         allow("FindQueues", _of("sqs", "ListQueues"), "*", condition=regions),
         allow(
@@ -414,7 +429,7 @@ def _queues(settings: Settings) -> list[Statement]:
                 "TagQueue",
                 "UntagQueue",
             ),
-            *(arn("sqs", name, region="*") for name in _ours(settings.names)),
+            *(arn("sqs", name, region="*") for name in _everywhere(settings.names)),
             condition=regions,
         ),
     ]
@@ -436,7 +451,7 @@ def _rotation(settings: Settings) -> list[Statement]:
 
 def _roles(names: Names) -> list[Statement]:
     """Only within the boundary, which nothing here may change or take off, and never a role of `root`'s."""
-    roles = [arn("iam", f"role/{name}", region="") for name in _ours(names)]
+    roles = [arn("iam", f"role/{name}", region="") for name in _everywhere(names)]
     return [
         allow("FindRoles", [iam_actions.ListRoles], "*"),
         allow(
@@ -488,7 +503,8 @@ _LINKED = (
 
 
 def _log_groups(settings: Settings) -> list[Statement]:
-    regions = _in_regions(settings)
+    regions = _in_all_regions(settings)
+    witness = settings.names.regional("*", "witness")
     groups = ("/aws/lambda/{}", "/aws/rds/cluster/{}", "/aws/vpc/{}", "/aws/apigateway/{}", "aws-waf-logs-{}")
     return [
         # Whoever has AWS WAF's logs delivered sets the delivery up, and the account's leave for it.
@@ -532,6 +548,7 @@ def _log_groups(settings: Settings) -> list[Statement]:
                 for group in groups
                 for name in _ours(settings.names)
             ),
+            arn("logs", f"log-group:{groups[0].format(witness)}*", region="*"),
             arn("logs", "log-group:API-Gateway-Execution-Logs_*", region="*"),
             condition=regions,
         ),
@@ -539,7 +556,7 @@ def _log_groups(settings: Settings) -> list[Statement]:
 
 
 def _alarms(settings: Settings) -> list[Statement]:
-    regions = _in_regions(settings)
+    regions = _in_all_regions(settings)
     return [
         allow("FindAlarms", _of("cloudwatch", "DescribeAlarms"), "*", condition=regions),
         allow(
@@ -552,7 +569,7 @@ def _alarms(settings: Settings) -> list[Statement]:
                 "TagResource",
                 "UntagResource",
             ),
-            *(arn("cloudwatch", f"alarm:{name}", region="*") for name in _ours(settings.names)),
+            *(arn("cloudwatch", f"alarm:{name}", region="*") for name in _everywhere(settings.names)),
             condition=regions,
         ),
     ]
@@ -560,7 +577,7 @@ def _alarms(settings: Settings) -> list[Statement]:
 
 def _topics(settings: Settings) -> list[Statement]:
     """A subscription that was not confirmed yet has no name, and these calls know no resources."""
-    regions = _in_regions(settings)
+    regions = _in_all_regions(settings)
     return [
         allow(
             "ChangeSubscriptions",
@@ -591,7 +608,7 @@ def _topics(settings: Settings) -> list[Statement]:
                 "TagResource",
                 "UntagResource",
             ),
-            *(arn("sns", name, region="*") for name in _ours(settings.names)),
+            *(arn("sns", name, region="*") for name in _everywhere(settings.names)),
             condition=regions,
         ),
     ]
@@ -599,8 +616,8 @@ def _topics(settings: Settings) -> list[Statement]:
 
 def _keys(settings: Settings) -> list[Statement]:
     """A key has no name but its alias, which comes after it; until then its tags tell whose it is."""
-    names, regions = settings.names, _in_regions(settings)
-    aliases = {"kms:ResourceAliases": [f"alias/{name}" for name in _ours(names)]}
+    names, regions = settings.names, _in_all_regions(settings)
+    aliases = {"kms:ResourceAliases": [f"alias/{name}" for name in _everywhere(names)]}
     return [
         allow(
             "MakeKeys",
@@ -619,7 +636,12 @@ def _keys(settings: Settings) -> list[Statement]:
             "*",
             condition=regions,
         ),
-        allow("TagKeys", _of("kms", "TagResource"), "*", condition=_not_of_others(settings)),
+        allow(
+            "TagKeys",
+            _of("kms", "TagResource"),
+            "*",
+            condition=_not_of_others(settings, _all_regions(settings)),
+        ),
         allow(
             "ChangeOwnKeys",
             _of(
@@ -635,12 +657,12 @@ def _keys(settings: Settings) -> list[Statement]:
                 "UpdateKeyDescription",
             ),
             arn("kms", "key/*", region="*"),
-            condition=_tagged(settings),
+            condition=_tagged(settings, _all_regions(settings)),
         ),
         allow(
             "ChangeAliases",
             _of("kms", "DeleteAlias", "UpdateAlias"),
-            *(arn("kms", f"alias/{name}", region="*") for name in _ours(names)),
+            *(arn("kms", f"alias/{name}", region="*") for name in _everywhere(names)),
             condition=regions,
         ),
         # Functions, databases and vaults are handed the key by whoever makes them; secrets are read with it.
@@ -648,7 +670,7 @@ def _keys(settings: Settings) -> list[Statement]:
             "UseOwnKeys",
             _of("kms", "CreateGrant", "Decrypt", "Encrypt", "GenerateDataKey", "RetireGrant"),
             arn("kms", "key/*", region="*"),
-            condition=Condition([StringEquals(_regions(settings)), ForAnyValueStringLike(aliases)]),
+            condition=Condition([StringEquals(_all_regions(settings)), ForAnyValueStringLike(aliases)]),
         ),
     ]
 

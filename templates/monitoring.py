@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from troposphere import Template, cloudwatch
 
-from templates.names import Names, Place
 from templates.notifications import Topic
-from templates.places import here
 from templates.policies import Value
+from templates.sites import Site
 
 PERIOD_SECONDS = 60
 
@@ -56,7 +54,7 @@ class AlarmPlan:
     periods: int
     missing: str
     below: bool = False  # beyond the limit is below it
-    only: tuple[Place, str] | None = None  # in that place, and where that condition holds
+    only: tuple[str, str] | None = None  # called so, and made where that condition holds
     period_seconds: int = PERIOD_SECONDS
 
 
@@ -81,12 +79,11 @@ def percentage(part: list[Metric], whole: list[Metric]) -> Calculation:
     return Calculation(f"100 * SUM([{', '.join(parts)}]) / SUM([{', '.join(wholes)}])", parts | wholes)
 
 
-def add_alarm(template: Template, names: Names, topic: Topic, plan: AlarmPlan) -> cloudwatch.Alarm:
+def add_alarm(template: Template, site: Site, topic: Topic, plan: AlarmPlan) -> cloudwatch.Alarm:
     """Tells the topic of its own region when trouble begins and when it is over."""
-    name = partial(names.regional, plan.component)
     alarm = cloudwatch.Alarm(
         f"{plan.title}Alarm",
-        AlarmName=name(plan.only[0]) if plan.only else here(name),
+        AlarmName=plan.only[0] if plan.only else site.name(plan.component),
         AlarmDescription=plan.meaning,
         ActionsEnabled=True,
         AlarmActions=[topic.arn],

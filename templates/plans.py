@@ -61,10 +61,14 @@ def function_plan(
         timeout_seconds=timeout_seconds,
         works_seconds=works_seconds,
         memory_mb=memory_mb,
-        placement=Placement(
-            subnet_ids=PRIVATE_SUBNET_IDS.read(names),
-            security_group_id=APPLICATION_SECURITY_GROUP_ID.read(names),
-        ),
+        placement=placement(settings),
+    )
+
+
+def placement(settings: Settings) -> Placement:
+    return Placement(
+        subnet_ids=PRIVATE_SUBNET_IDS.read(settings.names),
+        security_group_id=APPLICATION_SECURITY_GROUP_ID.read(settings.names),
     )
 
 

@@ -51,7 +51,13 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         template,
         settings,
         roles,
-        StackSetPlan("foundation", "Network, key and receiving buckets of each region", primary_first, {}),
+        StackSetPlan(
+            "foundation",
+            "Network, key and receiving buckets of each region",
+            primary_first,
+            primary_first,
+            {},
+        ),
         after=[ready],
     )
     outputs = template.add_resource(_foundation_outputs(settings, function, foundations, regional))
@@ -84,7 +90,13 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         settings,
         roles,
         # The first cluster founds the global database.
-        StackSetPlan("data", "Database, backups and transaction log of each region", primary_first, {}),
+        StackSetPlan(
+            "data",
+            "Database, backups and transaction log of each region",
+            primary_first,
+            primary_first,
+            {},
+        ),
         after=[global_cluster, *secrets.values()],
     )
     trail = _add_audit(template, settings, outputs) if settings.audit.trail else None
@@ -98,6 +110,7 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
         StackSetPlan(
             "service",
             "Functions, API and host names of each region",
+            primary_first,
             order.ref(),
             {
                 service.HOSTED_ZONE_ID: hosted_zone_id,
@@ -106,6 +119,20 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
             },
         ),
         after=[filled, code, control, *tables.values()],
+    )
+    # It votes on what the services answer.
+    add_stack_set(
+        template,
+        settings,
+        roles,
+        StackSetPlan(
+            "witness",
+            "The witness region's vote on whether the active region can be reached",
+            [regions.witness],
+            [regions.witness],
+            {},
+        ),
+        after=[services],
     )
     # Region switch looks at once whether what the plan names is there.
     add_plan(template, settings, global_cluster, after=[services])

@@ -1,7 +1,6 @@
 """What runs by the clock: each function has a schedule, whose role lets it start that one and no other."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from awacs import awslambda as lambda_actions
 from awacs import kms
@@ -10,10 +9,9 @@ from troposphere import Template, awslambda, iam, scheduler, sqs
 
 from templates import dead_letters, policies
 from templates.config import Settings
-from templates.encryption import KEY_ARN
 from templates.functions import FunctionPlan
-from templates.places import here
 from templates.policies import Value
+from templates.sites import Site
 
 # The scheduler could not start the function: it tries again, as long as that is of use.
 _TRIES = 2
@@ -32,26 +30,25 @@ class Timer:
         return 60 * self.minutes
 
 
-def add_group(template: Template, settings: Settings) -> scheduler.ScheduleGroup:
-    return template.add_resource(
-        scheduler.ScheduleGroup("Schedules", Name=here(partial(settings.names.regional, "schedules")))
-    )
+def add_group(template: Template, site: Site) -> scheduler.ScheduleGroup:
+    return template.add_resource(scheduler.ScheduleGroup("Schedules", Name=site.name("schedules")))
 
 
 def add_schedule(
     template: Template,
     settings: Settings,
+    site: Site,
     timer: Timer,
     function: awslambda.Function,
     group: scheduler.ScheduleGroup,
     queue: sqs.Queue,
 ) -> scheduler.Schedule:
     plan = timer.plan
-    name = here(partial(settings.names.regional, plan.title.lower()))
+    name = site.name(plan.title.lower())
     arn = policies.arn(
         "scheduler", "schedule/${Group}/${Schedule}", Group=group.properties["Name"], Schedule=name
     )
-    role = template.add_resource(_role(settings, plan, group, function, arn))
+    role = template.add_resource(_role(settings, site, plan, group, function, arn))
     unit = "minute" if timer.minutes == 1 else "minutes"
     return template.add_resource(
         scheduler.Schedule(
@@ -61,7 +58,7 @@ def add_schedule(
             Description=plan.description,
             ScheduleExpression=f"rate({timer.minutes} {unit})",
             FlexibleTimeWindow=scheduler.FlexibleTimeWindow(Mode="OFF"),
-            KmsKeyArn=KEY_ARN.read(settings.names),
+            KmsKeyArn=site.key_arn,
             State="ENABLED",
             Target=scheduler.Target(
                 Arn=function.get_att("Arn"),
@@ -78,6 +75,7 @@ def add_schedule(
 
 def _role(
     settings: Settings,
+    site: Site,
     plan: FunctionPlan,
     group: scheduler.ScheduleGroup,
     function: awslambda.Function,
@@ -93,7 +91,7 @@ def _role(
     )
     return iam.Role(
         f"{plan.title}ScheduleRole",
-        RoleName=here(partial(settings.names.regional, f"{plan.title.lower()}-schedule")),
+        RoleName=site.name(f"{plan.title.lower()}-schedule"),
         PermissionsBoundary=policies.boundary_arn(settings.names),
         Description=f"Lets the scheduler start the function {plan.title}",
         AssumeRolePolicyDocument=policies.document(trusted),
@@ -102,16 +100,15 @@ def _role(
                 PolicyName="schedule",
                 PolicyDocument=policies.document(
                     policies.allow("StartFunction", [lambda_actions.InvokeFunction], function.get_att("Arn")),
-                    _decrypt_schedule(settings, schedule_arn),
-                    *dead_letters.send(settings),
+                    _decrypt_schedule(site, schedule_arn),
+                    *dead_letters.send(site),
                 ),
             )
         ],
     )
 
 
-def _decrypt_schedule(settings: Settings, schedule_arn: Value) -> Statement:
+def _decrypt_schedule(site: Site, schedule_arn: Value) -> Statement:
     """https://docs.aws.amazon.com/scheduler/latest/UserGuide/encryption-rest.html"""
     own = StringEquals({"kms:EncryptionContext:aws:scheduler:schedule:arn": schedule_arn})
-    key_arn = KEY_ARN.read(settings.names)
-    return policies.allow("DecryptSchedule", [kms.Decrypt], key_arn, condition=Condition(own))
+    return policies.allow("DecryptSchedule", [kms.Decrypt], site.key_arn, condition=Condition(own))

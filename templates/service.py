@@ -23,9 +23,11 @@ from templates.peering import add_peering_routes
 from templates.places import add_places, here, lookup, peer
 from templates.plans import function_plan, use_table
 from templates.policies import Value
+from templates.probe import probe
 from templates.rotation import add_rotation
 from templates.routing import RoutingPlan, add_routing
 from templates.schedules import Timer, add_group, add_schedule
+from templates.sites import data_site
 from templates.workers import rotate, timers
 
 HOSTED_ZONE_ID = "HostedZoneId"
@@ -35,7 +37,7 @@ _API_TIMEOUT_SECONDS = 28
 _MIGRATION_TIMEOUT_SECONDS = 600
 
 
-def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
+def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> Template:
     names = settings.names
     template = Template(Description="Payments: functions, API, host names and alarms of one region")
     template.set_version()
@@ -58,7 +60,7 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     migration = _add_migration(template, settings)
     api_function = add_function(template, settings, _api_plan(settings))
     api_function.DependsOn = [migration]  # a release whose migration fails never gets to run its code
-    _add_workers(template, settings, migration)
+    _add_workers(template, settings, migration, probe_text)
     stage = add_api(template, _rest_api_plan(settings, openapi), api_function)
     add_firewall(template, _firewall_plan(settings, openapi), stage)
     health_check = add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
@@ -77,23 +79,25 @@ def render(settings: Settings, openapi: Mapping[str, Any]) -> Template:
     return template
 
 
-def _add_workers(template: Template, settings: Settings, migration: SchemaMigration) -> None:
-    queue = add_dead_letters(template, settings)
-    group = add_group(template, settings)
-    for timer in _timers(settings):
-        function = add_function(template, settings, may_send_dead_letters(settings, timer.plan))
+def _add_workers(template: Template, settings: Settings, migration: SchemaMigration, probe_text: str) -> None:
+    site = data_site(settings)
+    queue = add_dead_letters(template, site)
+    group = add_group(template, site)
+    for timer in _timers(settings, probe_text):
+        function = add_function(template, settings, may_send_dead_letters(site, timer.plan))
         function.DependsOn = [migration]
         # Started before it is said where failures go, it would lose one.
         events = add_event_config(template, timer.plan, function, queue, timer.age_seconds)
-        add_schedule(template, settings, timer, function, group, queue).DependsOn = [events]
+        add_schedule(template, settings, site, timer, function, group, queue).DependsOn = [events]
     function = add_function(template, settings, rotate(settings))
     add_rotation(template, function, migration)
     for step in takeover.steps(settings):
         add_function(template, settings, step).DependsOn = [migration]
 
 
-def _timers(settings: Settings) -> tuple[Timer, ...]:
-    return (*timers(settings), takeover.finisher(settings))
+def _timers(settings: Settings, probe_text: str = "") -> tuple[Timer, ...]:
+    """Whoever only watches them needs no text."""
+    return (*timers(settings), takeover.finisher(settings), probe(settings, probe_text))
 
 
 def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
@@ -113,7 +117,7 @@ def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperF
     )
     add_health_condition(template)
     for plan in alarm_plans(settings, health_check):
-        add_alarm(template, names, topic, plan)
+        add_alarm(template, data_site(settings), topic, plan)
     template.add_output(
         Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.arn)
     )

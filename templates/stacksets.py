@@ -24,10 +24,11 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class StackSetPlan:
-    """One template in both regions, one region after the other."""
+    """One template in some regions, one after the other."""
 
     template: str
     description: str
+    regions: Sequence[str]
     region_order: Sequence[str] | Ref
     parameters: Mapping[str, Value]
 
@@ -152,7 +153,7 @@ def add_stack_set(
             StackInstancesGroup=[
                 cfn.StackInstances(
                     DeploymentTargets=cfn.DeploymentTargets(Accounts=[policies.ACCOUNT]),
-                    Regions=[settings.regions.primary, settings.regions.secondary],
+                    Regions=list(plan.regions),
                 )
             ],
             TemplateURL=f"{plan.template}.json",  # beside this template: sam uploads it

@@ -22,7 +22,7 @@ def _rendered() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["zone", "foundation", "data", "service", "root"])
+@pytest.mark.parametrize("name", ["zone", "foundation", "data", "service", "witness", "root"])
 def test_the_template_is_the_golden_one(name: str, update_golden: bool) -> None:
     golden = _HERE / f"{name}.json"
     if update_golden:

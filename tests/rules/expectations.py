@@ -2,7 +2,7 @@
 
 _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
-_TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish")
+_TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish", "Probe")
 _STEPS = ("Fence", "Recover")
 _FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate", *_STEPS)
 _ALARMS = (
@@ -58,7 +58,16 @@ LEAVES: dict[str, dict[str, str]] = {
         "SharedMapping": "serves the API under the domain",
         **{f"PeeringRoute{zone}": "the way to the other region's network" for zone in _ZONES},
     },
+    "witness": {
+        **{f"ProbeFunction{what}Alarm": "rings by being there" for what in (*_FUNCTION_ALARMS, "Idle")},
+        "DeadLettersAlarm": "rings by being there",
+        "DeadLettersPolicy": "refuses whoever comes without TLS",
+        "ProbeSchedule": "starts the function by the clock",
+        "Subscriptionb69f14b8": "tells the operators",
+        "WitnessKeyAlias": "operators find the key by it",
+    },
     "root": {
+        "WitnessStackSet": "rolls the vote out, when everything it looks at is there",
         "Dashboard": "operators look at it",
         "RolloutKeyAlias": "operators find the key by it",
     },
@@ -84,6 +93,7 @@ REACHES: dict[str, dict[str, str]] = {
     "service": {
         "ApiFunction": "forwards to the other region while that is the active one",
         "ApiRole": "may do so",
+        "ProbeFunction": "asks the other region's front door whether that region can be reached",
         "FinishRole": "a promotion is asked of the region that is promoted, and names both clusters",
         "RotateRole": "the writer may be in either region; secrets are rotated as long as both are there",
     },
@@ -167,5 +177,8 @@ WILDCARDS: dict[str, str] = {
     "UseKeyForControlRecord": "the key is told by its alias, which IAM takes as a condition only",
     "UsePrimaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",
     "UseSecondaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",
+    "UsePrimaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
+    "UseSecondaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
+    "Vote": "measurements know no resources; bound to our namespace",
     "UseThroughServices": "in a key policy * is the key itself; only by way of these services",
 }

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from tests.rules import keeping_laws, operating_laws, starting_laws
 from tests.rules.expectations import KEPT, LEAVES, OPTIONAL_LEAVES, REACHES, WILDCARDS
 from tests.rules.reading import in_region, listed, of_type, references, statements, strings, walk
-from tests.rules.variants import REGIONAL, Template, Variant
+from tests.rules.variants import IN_DATA_REGIONS, REGIONAL, Template, Variant
 
 
 class Law(Protocol):
@@ -148,8 +148,9 @@ def what_cannot_be_made_again_is_kept(name: str, template: Template, variant: Va
 
 def names_follow_the_rule(name: str, template: Template, variant: Variant) -> Iterator[str]:
     settings = variant.settings
+    places = {getattr(settings.regions, place): place for place in ("primary", "secondary", "witness")}
     for region in variant.regions(name):
-        place = "primary" if region == settings.regions.primary else "secondary"
+        place = places[region]
         ours = rf"{settings.service}-[a-z0-9-]+-{settings.environment}"
         if name in REGIONAL:
             ours = rf"{settings.service}-[a-z0-9-]+-{place}-{settings.environment}"
@@ -227,7 +228,7 @@ def nothing_is_open_to_the_world(name: str, template: Template, variant: Variant
 def functions_are_confined(name: str, template: Template, variant: Variant) -> Iterator[str]:
     roles: list[str] = []
     for title, function in of_type(template, "AWS::Lambda::Function"):
-        if (name in REGIONAL) != ("VpcConfig" in function):
+        if (name in IN_DATA_REGIONS) != ("VpcConfig" in function):
             yield f"{title} runs in the wrong network"
         if function.get("TracingConfig") != {"Mode": "Active"}:
             yield f"{title} is not traced"
@@ -258,8 +259,10 @@ def every_resource_has_a_reader(name: str, template: Template, variant: Variant)
 
 
 def regions_do_not_reach_into_each_other(name: str, template: Template, variant: Variant) -> Iterator[str]:
-    """A regional template names nothing of the other region but where it sends copies, for a reason."""
-    if name not in REGIONAL:
+    """A regional template names nothing of the other region but where it sends copies, for a reason. The
+    witness is there to look at both.
+    """
+    if name not in IN_DATA_REGIONS:
         return
     regions = variant.settings.regions
     others = {
@@ -317,6 +320,7 @@ def root_rolls_out_in_order(name: str, template: Template, variant: Variant) -> 
         "DataStackSet": ["GlobalCluster", *secrets],
         **(_BETWEEN if emptied else {}),
         "ServiceStackSet": [*emptied, "DataStackSet", "Code", "FirstControlRecord", "Peering", *tables],
+        "WitnessStackSet": ["ServiceStackSet"],
         "FailoverPlan": ["ServiceStackSet", "GlobalCluster", "FailoverRole"],
     }.items():
         missing = [wanted for wanted in first if wanted not in after.get(title, ())]

@@ -121,7 +121,7 @@ def stages_keep_their_own_log(name: str, template: Template, variant: Variant) -
 
 def keys_serve_who_publishes(name: str, template: Template, variant: Variant) -> Iterator[str]:
     """Or alarms would be raised, and nobody told."""
-    if name != "foundation":
+    if name not in ("foundation", "witness"):
         return
     principals = [
         statement["Principal"].get("Service")

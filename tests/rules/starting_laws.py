@@ -108,7 +108,7 @@ def alarms_wait_for_what_they_watch(name: str, template: Template, variant: Vari
     every = {
         template["Resources"][schedule["Target"]["Arn"]["Fn::GetAtt"][0]]["Properties"]["Environment"][
             "Variables"
-        ]["POWERTOOLS_SERVICE_NAME"]: _seconds(schedule)
+        ].get("POWERTOOLS_SERVICE_NAME", ""): _seconds(schedule)
         for _, schedule in of_type(template, "AWS::Scheduler::Schedule")
     }
     for title, alarm in of_type(template, "AWS::CloudWatch::Alarm"):

@@ -31,6 +31,7 @@ _ARROWS = {
     "src/adapters": {"payments", "failover"},
     "src/handlers": {"adapters", "payments", "failover"},
     "src/rollout": {"adapters", "failover"},
+    "src/probe": set[str](),
     "ops": {"adapters", "payments", "failover", *_SETTINGS},
     "tools": {"generator", "templates"},
     "lab": {"adapters", "payments", "failover", "generator", "templates", "ops"},
@@ -75,6 +76,12 @@ def test_the_domain_needs_the_standard_library_only(package: str) -> None:
         if _package(imported) not in sys.stdlib_module_names | _OURS
     }
     assert not foreign
+
+
+def test_the_probe_needs_what_lambda_brings_only() -> None:
+    """It is the whole of its function: no package of ours or of others is with it."""
+    imported = {_package(name) for name in _imports(_ROOT / "src" / "probe" / "index.py")}
+    assert imported - sys.stdlib_module_names == {"boto3", "botocore"}
 
 
 def test_rendering_reads_and_writes_nothing() -> None:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from generator.render import render
 from templates.config import Audit, Database, Functions, Network, Regions, Settings, load
 
-REGIONAL = ("foundation", "data", "service")
+IN_DATA_REGIONS = ("foundation", "data", "service")
+REGIONAL = (*IN_DATA_REGIONS, "witness")
 TEMPLATES = ("zone", *REGIONAL, "root")
 _DEPLOYMENT = Path(__file__).parents[2] / "deployment.toml"
 
@@ -28,7 +29,9 @@ class Variant:
 
     def regions(self, name: str) -> tuple[str, ...]:
         regions = self.settings.regions
-        return (regions.primary, regions.secondary) if name in REGIONAL else (regions.primary,)
+        if name == "witness":
+            return (regions.witness,)
+        return (regions.primary, regions.secondary) if name in IN_DATA_REGIONS else (regions.primary,)
 
 
 def _default() -> Settings:

@@ -60,10 +60,15 @@ def judged() -> list[Finding]:
 def _write(settings: Settings, templates: Path, policies: Path) -> None:
     """Every template in each of its regions, and every policy in it."""
     rendered = {name: json.loads(text) for name, text in render(settings).items()}
-    for region in (settings.regions.primary, settings.regions.secondary):
+    places = settings.regions
+    alone = sorted(rendered.keys() - {*PER_REGION, "witness"})
+    for region, names in (
+        (places.primary, (*PER_REGION, *alone)),
+        (places.secondary, PER_REGION),
+        (places.witness, ("witness",)),
+    ):
         exports: dict[str, str] = {}
-        alone = sorted(rendered.keys() - set(PER_REGION)) if region == settings.regions.primary else ()
-        for name in (*PER_REGION, *alone):
+        for name in names:
             place = Place(rendered[name], region, exports)
             instance = place.instance()
             exports |= place.published()

@@ -87,6 +87,7 @@ class System:
         self.plan: LabPlan = read_plan(plan_file(directory))
         self.primary = self.plan.region_at("primary").name
         self.secondary = self.plan.region_at("secondary").name
+        self.witness = self.plan.region_at("witness").name
         self._session = boto3.session.Session(**environment.credentials(self.plan))
         self._clients: dict[tuple[str, str], Any] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.integration.system.deployment import System
 from tests.integration.system.intrinsics import Intrinsics
 
-REGIONAL = ("foundation", "data", "service")
+IN_DATA_REGIONS = ("foundation", "data", "service")
 
 
 @dataclass(frozen=True, slots=True)

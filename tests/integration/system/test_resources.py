@@ -12,12 +12,13 @@ from botocore.exceptions import ClientError
 from tests.integration.system.comparison import differences
 from tests.integration.system.deployment import REPOSITORY, System
 from tests.integration.system.proofs import databases, events, network, operations, requests, rollout, storage
-from tests.integration.system.stacks import REGIONAL, Resource, Stack
+from tests.integration.system.stacks import IN_DATA_REGIONS, Resource, Stack
 
 _INSTANCES = [
     ("primary", "zone"),
     ("primary", "root"),
-    *((place, kind) for kind in REGIONAL for place in ("primary", "secondary")),
+    *((place, kind) for kind in IN_DATA_REGIONS for place in ("primary", "secondary")),
+    ("witness", "witness"),
 ]
 _PROOFS: dict[str, Callable[[Resource], dict[str, Any]]] = {
     **databases.PROOFS,
@@ -83,13 +84,11 @@ def test_cloudformation_lists_what_the_template_has_and_nothing_else(stack: Stac
 
 def test_no_stack_is_left_out(system: System) -> None:
     """Neither a template nor an instance of a StackSet nor a stack of any region."""
-    places = {system.primary: "primary", system.secondary: "secondary"}
+    places = {system.primary: "primary", system.secondary: "secondary", system.witness: "witness"}
     assert {kind for _, kind in _INSTANCES} == {
         file.stem for file in (system.workspace / "dist").glob("*.json") if file.stem != "build"
     }
-    assert {(places[region], kind) for region in system.regions for kind in system.stacks(region)} == set(
-        _INSTANCES
-    )
+    assert {(places[region], kind) for region in places for kind in system.stacks(region)} == set(_INSTANCES)
     cloudformation = system.aws("cloudformation", system.primary)
     for stack_set in cloudformation.list_stack_sets(Status="ACTIVE")["Summaries"]:
         name = stack_set["StackSetName"]

@@ -44,7 +44,7 @@ def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     )
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert set(content(one)) == {
-        f"{name}.json" for name in ("build", "zone", "foundation", "data", "service", "root")
+        f"{name}.json" for name in ("build", "zone", "foundation", "data", "service", "witness", "root")
     }
     assert content(one) == content(other)
     assert all(text.endswith(b"\n") for text in content(one).values())
@@ -54,7 +54,7 @@ def test_it_says_what_it_does_on_stdout(tmp_path: Path) -> None:
     done = build("--no-package", "--environment", "lab", "--out", str(tmp_path / "out"))
     assert done.stderr == ""
     assert [line for line in done.stdout.splitlines() if not line.startswith("note: ")] == [
-        "rendered zone, foundation, data, service, root for payments in lab",
+        "rendered zone, foundation, data, service, witness, root for payments in lab",
         "checked, nothing found",
         f"wrote {tmp_path / 'out'}",
     ]
@@ -118,6 +118,6 @@ def test_a_missed_objective_fails_the_build_and_leaves_the_last_one(tmp_path: Pa
 def test_rendering_alone_checks_and_packages_nothing(tmp_path: Path) -> None:
     done = build("--no-check", "--no-package", "--out", str(tmp_path / "out"))
     assert [line for line in done.stdout.splitlines() if not line.startswith("note: ")] == [
-        "rendered zone, foundation, data, service, root for payments in prod",
+        "rendered zone, foundation, data, service, witness, root for payments in prod",
         f"wrote {tmp_path / 'out'}",
     ]

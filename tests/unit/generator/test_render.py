@@ -5,18 +5,20 @@ import json
 import pytest
 from troposphere import Equals, Parameter, Ref, Template, sns
 
-from generator.render import OPENAPI, text
-from templates import data, foundation, root, service, zone
+from generator.render import OPENAPI, PROBE, text
+from templates import data, foundation, root, service, witness, zone
 from tests.rules.variants import SETTINGS
 
 
 @pytest.mark.parametrize("name", ["default", "test-environment"])
 def test_a_template_is_what_troposphere_makes_of_it(name: str) -> None:
     settings = SETTINGS[name]()
+    probe = PROBE.read_text("utf-8")
     regional = {
         "foundation": foundation.render(settings),
         "data": data.render(settings),
-        "service": service.render(settings, json.loads(OPENAPI.read_text("utf-8"))),
+        "service": service.render(settings, json.loads(OPENAPI.read_text("utf-8")), probe),
+        "witness": witness.render(settings, probe),
     }
     texts = {title: text(template) for title, template in regional.items()}
     for template in (*regional.values(), zone.render(settings), root.render(settings, texts)):

@@ -15,7 +15,7 @@ from tests.unit.templates.rendering import settings
 
 
 def _resources(chosen: Settings) -> dict[str, Any]:
-    rendered = service.render(chosen, json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(chosen, json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     return dict(rendered["Resources"])
 
 
@@ -148,7 +148,7 @@ def test_every_nat_gateway_is_watched(gateways: str, watched: int) -> None:
 
 
 def test_the_health_check_has_its_alarm_where_route_53_measures() -> None:
-    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     assert rendered["Resources"]["HealthAlarm"]["Condition"] == "HealthIsMeasured"
     assert rendered["Conditions"]["HealthIsMeasured"] == {
         "Fn::And": [

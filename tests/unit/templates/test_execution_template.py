@@ -149,15 +149,19 @@ _ANYWHERE = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_it_acts_in_the_two_data_regions_only(name: str) -> None:
+def test_it_acts_in_the_two_data_regions_and_makes_in_the_third_what_the_witness_has(name: str) -> None:
     chosen = variant(name)
-    elsewhere = {
-        statement["Sid"]
-        for _, statement in _granted(chosen.templates["root"])
-        if statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
-        != [chosen.settings.regions.primary, chosen.settings.regions.secondary]
-    }
-    assert elsewhere == _ANYWHERE
+    places = chosen.settings.regions
+    acting: dict[str | tuple[str, ...], set[str]] = {}
+    for action, statement in _granted(chosen.templates["root"]):
+        regions = statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion", ())
+        acting.setdefault(tuple(regions), set()).add(
+            statement["Sid"] if not regions else action.split(":")[0]
+        )
+    data, every = (places.primary, places.secondary), (places.primary, places.secondary, places.witness)
+    assert acting.keys() == {(), data, every}
+    assert acting[()] == _ANYWHERE
+    assert acting[every] == {"cloudwatch", "kms", "lambda", "logs", "scheduler", "sns", "sqs"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -218,7 +222,7 @@ def test_what_it_did_not_make_it_cannot_destroy() -> None:
         if action in ("ec2:CreateTags", "kms:TagResource", "acm:AddTagsToCertificate"):
             assert statement["Condition"]["StringEqualsIfExists"] == own
     assert seen == set(_OWN)
-    for title in ("Foundation", "Data", "Service"):
+    for title in ("Foundation", "Data", "Service", "Witness"):
         given = {
             tag["Key"]: tag["Value"] for tag in root["Resources"][f"{title}StackSet"]["Properties"]["Tags"]
         }
@@ -257,7 +261,7 @@ def test_the_roles_it_makes_are_within_the_boundary() -> None:
     boundary = chosen.templates["root"]["Resources"]["Boundary"]["Properties"]
     assert boundary["ManagedPolicyName"] == "payments-boundary-prod"
     roles = [role for name in REGIONAL for _, role in of_type(chosen.templates[name], "AWS::IAM::Role")]
-    assert len(roles) == 20
+    assert len(roles) == 24
     assert [role.get("PermissionsBoundary") for role in roles] == [_BOUNDARY] * len(roles)
 
 

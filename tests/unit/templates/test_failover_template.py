@@ -50,7 +50,7 @@ def test_steps_run_in_the_region_that_is_activated_and_are_never_skipped(plan: d
 
 
 def test_the_functions_are_those_that_the_regions_make(plan: dict[str, Any]) -> None:
-    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     named = {
         arn["Arn"]["Fn::Sub"].partition(":lambda:")[2]
         for block in _blocks(plan, "CustomActionLambda")
@@ -75,7 +75,7 @@ def test_data_is_lost_only_by_a_run_that_was_started_ungraceful(plan: dict[str, 
 
 
 def test_a_step_is_tried_until_it_has_had_time_to_end(plan: dict[str, Any]) -> None:
-    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     longest = max(
         rendered["Resources"][f"{s}Function"]["Properties"]["Timeout"] for s in ("Fence", "Recover")
     )

@@ -34,6 +34,16 @@ def test_stack_sets_roll_out_to_both_regions_one_after_the_other(
     assert group["DeploymentTargets"] == {"Accounts": [{"Ref": "AWS::AccountId"}]}
 
 
+def test_the_witness_is_rolled_out_to_its_region_when_what_it_looks_at_is_there(
+    rendered: dict[str, Any],
+) -> None:
+    stack_set = _stack_set(rendered, "WitnessStackSet")
+    (group,) = stack_set["StackInstancesGroup"]
+    assert group["Regions"] == stack_set["OperationPreferences"]["RegionOrder"] == ["us-west-2"]
+    assert stack_set["TemplateURL"] == "witness.json"
+    assert rendered["Resources"]["WitnessStackSet"]["DependsOn"] == ["ServiceStackSet"]
+
+
 def test_the_primary_founds_the_database_and_the_standby_gets_releases_first(
     rendered: dict[str, Any],
 ) -> None:

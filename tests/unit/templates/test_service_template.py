@@ -14,7 +14,7 @@ from tests.unit.templates.rendering import settings
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(settings(), json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     return dict(rendered["Resources"])
 
 

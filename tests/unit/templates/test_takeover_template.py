@@ -17,7 +17,7 @@ _PROMOTION = {"rds:FailoverGlobalCluster", "rds:SwitchoverGlobalCluster"}
 
 
 def _resources(chosen: Settings) -> dict[str, Any]:
-    rendered = service.render(chosen, json.loads(OPENAPI.read_text("utf-8"))).to_dict()
+    rendered = service.render(chosen, json.loads(OPENAPI.read_text("utf-8")), "pass").to_dict()
     return dict(rendered["Resources"])
 
 

@@ -69,8 +69,9 @@ def test_of_our_templates_only_references_are_left() -> None:
     settings = load(Path(__file__).parents[3] / "deployment.toml", None, {})
     rendered = {name: json.loads(text) for name, text in render(settings).items()}
     exports: dict[str, str] = {}
-    for name in ("foundation", "data", "service", "root", "zone"):
-        place = Place(rendered[name], settings.regions.primary, exports)
+    for name in ("foundation", "data", "service", "root", "zone", "witness"):
+        region = settings.regions.witness if name == "witness" else settings.regions.primary
+        place = Place(rendered[name], region, exports)
         instance = place.instance()
         exports |= place.published()
         for title, body in instance["Resources"].items():

@@ -3,8 +3,12 @@
 import base64
 import hashlib
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
+
+import requests
 
 from tests.integration.system.comparison import Seen, only
 from tests.integration.system.stacks import Resource
@@ -13,12 +17,14 @@ Found = dict[str, Any]
 
 
 def _function(function: Resource) -> Found:
-    """Its code is the very zip that was built."""
+    """Its code is the very zip that was built, or the very text of the template."""
     described: Found = function.aws("lambda").get_function(FunctionName=function.physical_id)["Configuration"]
     if described["State"] != "Active":
         raise LookupError(f"it is {described['State']}")
 
     def built(code: Any) -> str:
+        if "ZipFile" in code:
+            return _inline_hash(function, code["ZipFile"])
         path = code if isinstance(code, str) else code["S3Key"]
         content = Path(function.system.workspace / "dist" / path).read_bytes()
         return base64.b64encode(hashlib.sha256(content).digest()).decode()
@@ -27,6 +33,16 @@ def _function(function: Resource) -> Found:
         "Code": Seen(described["CodeSha256"], built),
         "KmsKeyArn": described.get("KMSKeyArn"),
     }
+
+
+def _inline_hash(function: Resource, text: str) -> str:
+    """The hash Lambda has, if the one file in its zip is that text."""
+    code = function.aws("lambda").get_function(FunctionName=function.physical_id)["Code"]
+    answer = requests.get(code["Location"], timeout=30)
+    with ZipFile(BytesIO(answer.content)) as found:
+        if [found.read(name).decode() for name in found.namelist()] != [text]:
+            raise LookupError("its code is another text")
+    return base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
 
 
 def _permission(permission: Resource) -> Found:
