@@ -15,12 +15,15 @@ from tests.rules.laws import NAMES
 from tests.rules.reading import in_region, of_type, references, strings, walk
 from tests.rules.variants import Template, Variant
 
-STEPS = ("Fence", "Recover", "Finish", "Api", "Sweep")
+STEPS = ("Probe", "Fence", "Recover", "Finish", "Api", "Sweep")
 """The functions it begins from. Promoting is Region switch's, by the plan."""
 
 NOT_NEEDED: dict[str, str] = {
     "service.ApiFunction.Environment.Variables.PEER_*": "hands requests on while the other one is active",
     "service.ApiRole.Policies.*": "may do so",
+    "service.ProbeFunction.Environment.Variables.HOSTS": "whether it answers is the question",
+    "witness.ProbeFunction.Environment.Variables.*": "either replica will do, and a vote is for the other one",
+    "witness.ProbeRole.Policies.*": "may do so",
     "service.FinishRole.Policies.*": "RDS is asked in this region; its leave has to name both clusters",
     "service.*Alarm.*Dimensions.*": "how a measurement is called that is reported in this region",
     "service.RotateRole.Policies.*": "passwords change while both regions are there",
