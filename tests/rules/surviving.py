@@ -22,7 +22,7 @@ NOT_NEEDED: dict[str, str] = {
     "service.ApiFunction.Environment.Variables.PEER_*": "hands requests on while the other one is active",
     "service.ApiRole.Policies.*": "may do so",
     "service.ProbeFunction.Environment.Variables.HOSTS": "whether it answers is the question",
-    "witness.ProbeFunction.Environment.Variables.*": "either replica will do, and a vote is for the other one",
+    "witness.ProbeFunction.Environment.Variables.*": "either replica will do; a vote is for the other one",
     "witness.ProbeRole.Policies.*": "may do so",
     "service.FinishRole.Policies.*": "RDS is asked in this region; its leave has to name both clusters",
     "service.*Alarm.*Dimensions.*": "how a measurement is called that is reported in this region",
