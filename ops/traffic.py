@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -89,6 +89,9 @@ class Attempt:
     error: str = ""
 
 
+Record = Callable[[Attempt], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What became of an order. `answer` is the final document, of a payment or of a problem."""
@@ -147,8 +150,12 @@ async def send(
     seed: int = 0,
     resolver: AbstractResolver | None = None,
     stop: asyncio.Event | None = None,
+    noticed: Callable[[Order, Attempt], None] = lambda _order, _attempt: None,
+    finished: Callable[[Sent], None] = lambda _sent: None,
 ) -> Run:
     """Until the orders end or `stop` is set, and then until the last one has its outcome.
+
+    `noticed` hears of every attempt, `finished` of every outcome, at once.
 
     Names are resolved by `resolver` for every new connection, and what it remembers is its own business;
     nothing else is kept. Client n is merchant n, counted round.
@@ -163,9 +170,11 @@ async def send(
                 break
             if order.client not in known:
                 merchant = merchants[order.client % len(merchants)]
-                known[order.client] = _Client(api, merchant, tls, resolver, patience, start)
+                known[order.client] = _Client(api, merchant, tls, resolver, patience, start, noticed)
             chance = random.Random(f"{seed} {order.key}")  # noqa: S311 - as above
-            sending.append(asyncio.create_task(known[order.client].pay(order, chance)))
+            paying = asyncio.create_task(known[order.client].pay(order, chance))
+            paying.add_done_callback(lambda done: None if done.cancelled() else finished(done.result()))
+            sending.append(paying)
         return Run(began, tuple(await asyncio.gather(*sending)))
     finally:
         for task in sending:
@@ -207,7 +216,9 @@ class _Client:
         resolver: AbstractResolver | None,
         patience: Patience,
         start: float,
+        noticed: Callable[[Order, Attempt], None],
     ) -> None:
+        self._noticed = noticed
         self._api = api
         self._merchant = merchant
         self._patience = patience
@@ -224,28 +235,33 @@ class _Client:
     async def pay(self, order: Order, chance: random.Random) -> Sent:
         """Never raises: what goes wrong is what is to be recorded."""
         attempts: list[Attempt] = []
+
+        def record(attempt: Attempt) -> None:
+            attempts.append(attempt)
+            self._noticed(order, attempt)
+
         deadline = self._start + order.due + self._patience.payment
         outcome, answer = Outcome.UNKNOWN, _Answer(None)
         try:
             async with asyncio.timeout_at(deadline):
-                answer = await self._insist(order, chance, attempts)
+                answer = await self._insist(order, chance, record)
                 outcome = _outcome(answer)
         except TimeoutError:
             pass
         return Sent(order, outcome, tuple(attempts), self._clock() - self._start, answer.document)
 
-    async def _insist(self, order: Order, chance: random.Random, attempts: list[Attempt]) -> _Answer:
+    async def _insist(self, order: Order, chance: random.Random, record: Record) -> _Answer:
         """The first answer that settles it, however often it takes."""
         failures = 0
         while True:
             token = self._token
             if not token:
-                answer = await self._sign_in(attempts)
+                answer = await self._sign_in(record)
                 if answer.status == 201:
                     continue
             else:
                 headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": order.key}
-                answer = await self._attempt(attempts, "/payments", json=order.body(), headers=headers)
+                answer = await self._attempt(record, "/payments", json=order.body(), headers=headers)
                 if answer.status == 401:
                     if self._token == token:  # nobody else has a new one yet
                         self._token = ""
@@ -257,18 +273,18 @@ class _Client:
             await asyncio.sleep(self._patience.pause(failures, answer.retry_after, chance))
             failures += 1
 
-    async def _sign_in(self, attempts: list[Attempt]) -> _Answer:
+    async def _sign_in(self, record: Record) -> _Answer:
         """One at a time: the others use what the first one gets."""
         async with self._signing_in:
             if self._token:
                 return _Answer(201)
             authorization = aiohttp.encode_basic_auth(self._merchant.id, self._merchant.key)
-            answer = await self._attempt(attempts, "/sessions", headers={"Authorization": authorization})
+            answer = await self._attempt(record, "/sessions", headers={"Authorization": authorization})
             if answer.status == 201:
                 self._token = str(answer.document["session_token"])
             return answer
 
-    async def _attempt(self, attempts: list[Attempt], path: str, **request: Any) -> _Answer:
+    async def _attempt(self, record: Record, path: str, **request: Any) -> _Answer:
         began = self._clock()
         answer, error = _Answer(None), "cut short by the deadline"
         try:
@@ -285,7 +301,7 @@ class _Client:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             error = f"{type(failure).__name__}: {failure}".rstrip(": ")
         finally:
-            attempts.append(Attempt(path, began - self._start, self._clock() - began, answer.status, error))
+            record(Attempt(path, began - self._start, self._clock() - began, answer.status, error))
         return answer
 
 
