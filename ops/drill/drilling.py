@@ -26,7 +26,7 @@ _OPERATOR_SECONDS: Final = 5.0  # for a command of which the world needs nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is drilled. Seconds are real ones: of `lead_in`, and of `deadline`, which counts from the fault."""
+    """What is drilled. Real seconds: of `lead_in`, and of `deadline`, which counts from the fault."""
 
     scenario: Scenario
     regions: Mapping[Who, str]
