@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m lab.demo
 
 test: check
-	$(BIN)/python -m pytest tests/model --states 50000 --faults 2
+	$(BIN)/python -m pytest tests/model --states 30000 --faults 2
 	$(BIN)/python -m pytest tests/integration
 
 # Under a minute on two cores, once set up: two of its parts run at a time, and the tests use every core.

@@ -78,9 +78,13 @@ SELECT pg_is_in_recovery(), (SELECT epoch FROM ledger.fence WHERE singleton),
        ARRAY(SELECT payment_id FROM ledger.payment WHERE payment_id = ANY(%(ids)s::text[]))
 """
 
-# Waits for whoever posts just now: they hold the row FOR SHARE until they commit.
+# Waits for whoever posts just now: they hold the row FOR SHARE until they commit. Where it is as high
+# already, as it is for nearly everyone who asks, nobody waits.
 _RAISE_FENCE: Final = """
-UPDATE ledger.fence SET epoch = greatest(epoch, %(epoch)s) WHERE singleton RETURNING epoch
+WITH raised AS (
+    UPDATE ledger.fence SET epoch = %(epoch)s WHERE singleton AND epoch < %(epoch)s RETURNING epoch
+)
+SELECT coalesce((SELECT epoch FROM raised), epoch) FROM ledger.fence WHERE singleton
 """
 _RECOVERED: Final = "SELECT shard, after FROM ledger.recovery WHERE epoch = %(epoch)s"
 _MARK_RECOVERED: Final = """

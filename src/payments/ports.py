@@ -117,6 +117,10 @@ class Ledger(Protocol):
         """Which of them it has."""
         ...
 
+    def raise_fence(self, epoch: int) -> None:
+        """No older epoch posts from now on. Raises LedgerUnavailable where a later one was raised."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Booked:

@@ -30,10 +30,6 @@ _NO_SCHEMA: Final = "no-schema"
 
 
 class TakenOverLedger(Ledger, Protocol):
-    def raise_fence(self, epoch: int) -> None:
-        """No older epoch posts from now on. Raises LedgerUnavailable where a later one was raised."""
-        ...
-
     def recovered(self, epoch: int) -> Mapping[str, str]:
         """How far shards of the work list were worked off into this ledger, under this epoch."""
         ...

@@ -4,6 +4,10 @@ The journal decides and the ledger follows, so whatever is open and not in the l
 order it is found, under the epoch of the lease the sweeper itself holds at that moment. Posting again is
 nothing new, so a sweep may end at any point, run twice at once, or see a list that lags behind.
 
+Before that it sees to the fence. A takeover raised it, but a promotion that came late, of a plan that was
+overtaken, may have taken the ledger away and lost that: it is promoted again, under the same epoch, and
+without the fence nothing would ever be settled.
+
 Entries stay on the work list until the standby has them: without a standby there may be millions, all posted.
 So each pass looks at the newest first, and a walk over everything else goes on where it ended, run after run.
 """
@@ -95,7 +99,8 @@ class _Run:
         self._clock = sweeper.clock
         self._until = until
         self._since = self._clock.now().time() - FRESH
-        self._walked = False  # once round in this run is enough
+        self._fenced = False  # once in this run is enough
+        self._walked = False  # so is once round
         self._key = f"sweep#{sweeper.region}"
         self._posting = Posting(
             sweeper.work, sweeper.ledger, lambda: hold_steady(sweeper.leases).epoch, self.swept.mistakes
@@ -116,7 +121,10 @@ class _Run:
         return self.swept.stopped not in (NOT_ACTIVE, MISTAKE)
 
     def _pass(self) -> None:
-        hold_steady(self._sweeper.leases)
+        lease = hold_steady(self._sweeper.leases)
+        if not self._fenced:
+            self._sweeper.ledger.raise_fence(lease.epoch)
+            self._fenced = True
         started = self._clock.now()
         fresh_until = self._until if self._walked else _halfway(started, self._until)
         if self._fresh(fresh_until):

@@ -19,6 +19,7 @@ INTERESTING: Final = (
     "regions cut off",
     "fences",
     "forwards",
+    "journal asked although closed",
     "keys reused",
     "late deliveries",
     "lists that lag",
@@ -39,7 +40,7 @@ class Bounds(NamedTuple):
     """Of each exploration; whichever is met first."""
 
     depth: int = 14
-    states: int = 2_000
+    states: int = 3_000
     faults: int = 1
 
 

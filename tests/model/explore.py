@@ -53,6 +53,7 @@ class Scenario:
     endings: tuple[tuple[str, Ending], ...]
     leases: int = 2  # that pass, counted from the start
     strips: bool = False
+    closes: bool = False
 
 
 class Step(NamedTuple):
@@ -220,7 +221,12 @@ class Explorer:
 
     def _answered(self, world: World, at: int) -> tuple[World, int]:
         """Goes on to the next call that is a step of its own."""
-        while (call := self._processes.nodes[at].call) is not None and call.to in Services.AT_ONCE:
+        while (call := self._processes.nodes[at].call) is not None:
+            if call.to in Services.LOOKS and not self._services.reachable(world, call):
+                at = self._processes.after(at, no_answer(call))
+                continue
+            if call.to not in Services.AT_ONCE and call.to not in Services.LOOKS:
+                break
             effect = self._services.apply(world, call)
             assert effect is not None, call
             world, answer, _ = effect
@@ -294,6 +300,8 @@ class Explorer:
             for region, name in enumerate(REGIONS):
                 after = world._replace(cut_off=region, faults=world.faults - 1)
                 yield Step("the network", f"cuts {name} off"), after, "regions cut off"
+        if scenario.closes and not world.closed:
+            yield Step("an operator", "closes an account"), world._replace(closed=True), "accounts closed"
         for entry in (ENTRIES[number] for number in world.journal):
             if scenario.strips and removable(entry, _AFTER_RETENTION, days=1):
                 after = self._services.journal_strip(world, entry.payment_id)

@@ -2,16 +2,19 @@
 
 from collections.abc import Collection
 
+from failover.clock import Instant
+from failover.control import Phase
+from failover.planner import Unknown
 from payments.errors import LedgerUnavailable, NotFound, Refused
 from payments.journal import JournalEntry
 from payments.lease import FENCING_PATIENCE_SECONDS, Lease
 from payments.model import Payment, Status
 from payments.outcome import Outcome
-from tests.model.ports import AskedLedger, ToldLeases
-from tests.model.processes import Environment
-from tests.model.replay import Raised
+from tests.model.ports import AskedClock, AskedLedger, ToldLeases
+from tests.model.processes import AskedWorld, Environment
+from tests.model.replay import Ask, Raised
 from tests.model.services import Effect, Services
-from tests.model.world import ENTRIES, Database, World, find, with_entry
+from tests.model.world import ENTRIES, REGIONS, Database, World, find, record, with_entry
 
 
 class EntriesAreReplaced(Services):
@@ -70,6 +73,22 @@ class NoFence(Services):
         return False
 
 
+class RefusedWithoutAsking(Services):
+    """Without rule 8: what an account's closing refuses now, it refuses a retry, too."""
+
+    def journal_find(self, world: World, _region: int, _payment_id: str) -> Effect:
+        return world, None, ""
+
+
+class SweptWithoutFence(Services):
+    """Without rule 4: who finds the ledger promoted again under a steady epoch does not see to its fence."""
+
+    def ledger_raise_fence(self, world: World, region: int, epoch: int) -> Effect:
+        if record(world).phase is Phase.STEADY:
+            return world, None, ""
+        return super().ledger_raise_fence(world, region, epoch)
+
+
 class InFlight(Refused):
     """What some services answer to a retry."""
 
@@ -106,3 +125,24 @@ class EverlastingLeases(ToldLeases):
         else:
             self._ask("handler.starts", self._held.epoch)
         return self._held
+
+
+class HastyClock(AskedClock):
+    """Without rule 6: no lease is waited for after fencing."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(ask)
+        self._slept = 0.0
+
+    def now(self) -> Instant:
+        return super().now().later(self._slept)
+
+    def sleep(self, seconds: float) -> None:
+        self._slept += seconds
+
+
+class DatabaseIsBelieved(AskedWorld):
+    """Without rule 7: the database of the region is asked whether it is the writer, and says so."""
+
+    def writer(self) -> str | Unknown:
+        return REGIONS[self.region]

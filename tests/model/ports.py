@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from failover.clock import Instant
-from failover.control import ControlRecord, Phase
+from failover.control import ControlRecord
 from failover.writer import Member
 from payments.idempotency import payment_id
 from payments.journal import JournalEntry, shard
@@ -27,11 +27,14 @@ _PARTIES: Final = Parties(
     {name: Account(name, "USD", Standing.OPEN) for name in ("alice", "bob")},
 )
 
+_CLOSED: Final = replace(
+    _PARTIES, accounts={**_PARTIES.accounts, "alice": Account("alice", "USD", Standing.CLOSED)}
+)
 _SHARDS: Final = {shard(payment_id(MERCHANT, key)) for key in KEYS}
 
 
 class NothingToRefuse:
-    """Sessions and directory: the same in every state, and what fails in them stores nothing."""
+    """Sessions, and the directory of who only reads: what fails in them stores nothing."""
 
     def put(self, session: Session) -> None:
         raise NotImplementedError
@@ -47,8 +50,34 @@ class NothingToRefuse:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedClock:
+class AskedDirectory:
+    """An account of the payment may have been closed by now."""
+
     ask: Ask
+
+    def merchant(self, _merchant_id: str) -> Merchant | None:
+        return _PARTIES.merchant
+
+    def parties(self, _merchant_id: str, _account_ids: Collection[str]) -> Parties:
+        return _CLOSED if self.ask("directory.closed") else _PARTIES
+
+
+@dataclass(frozen=True, slots=True)
+class StandingClock:
+    """For work in which no time passes that anything depends on."""
+
+    instant: Instant
+
+    def now(self) -> Instant:
+        return self.instant
+
+    def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+class AskedClock:
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
 
     def now(self) -> Instant:
         now: Instant = self.ask("clock.now")
@@ -61,21 +90,16 @@ class AskedClock:
 @dataclass(frozen=True, slots=True)
 class AskedControl:
     ask: Ask
+    look: str = "control.read"
 
     def read(self) -> ControlRecord:
         """The answer may be on its way for longer than a lease."""
-        answer = self.ask("control.read")
+        answer = self.ask(self.look)
         if isinstance(answer, Late):
             self.ask("clock.awake", answer.until, None)
             answer = answer.answer
         record: ControlRecord = answer
         return record
-
-    def fence(self, expected: int) -> bool:
-        return bool(self.ask("control.fence", expected))
-
-    def advance(self, epoch: int, phase: Phase) -> bool:
-        return bool(self.ask("control.advance", epoch, phase))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +156,15 @@ class AskedLedger:
     def raise_fence(self, epoch: int) -> None:
         self.ask("ledger.raise_fence", epoch)
 
+    def recovered(self, _epoch: int) -> Mapping[str, str]:
+        return {}  # all that is open fits one page
+
+    def mark_recovered(self, _epoch: int, _shard: str, _after: str) -> None:
+        raise NotImplementedError
+
+    def unbalanced(self, _newest: int) -> Collection[str]:
+        return ()  # an invariant, checked in every state
+
 
 @dataclass(frozen=True, slots=True)
 class AskedReplica:
@@ -147,9 +180,10 @@ class AskedReplica:
 @dataclass(frozen=True, slots=True)
 class AskedCluster:
     ask: Ask
+    look: str = "cluster.members"
 
     def members(self) -> Collection[Member]:
-        members: Collection[Member] = self.ask("cluster.members")
+        members: Collection[Member] = self.ask(self.look)
         return members
 
     def promote(self, *, lossy: bool) -> None:

@@ -1,21 +1,45 @@
 """What runs in the exploration: requests and functions, real domain code on ports that ask the world."""
 
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
-from failover.control import LEASE_SECONDS, Phase
+from failover.clock import Clock
+from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
-from failover.writer import is_writer
+from failover.planner import (
+    ACCEPTING,
+    POSTING,
+    Admit,
+    Blocked,
+    Done,
+    Fence,
+    Finish,
+    Mode,
+    Promote,
+    Recover,
+    Run,
+    Step,
+    Unknown,
+    WaitLease,
+)
+from failover.takeover import Admitted, take_over
+from failover.takeover import Outcome as Ending
+from failover.writer import GlobalDatabase, writer_of
+from ops import failover
+from ops.directory import Rejected
+from ops.failover import Wanted
+from ops.observation import Observation
 from payments.accept import accept_payment
 from payments.errors import LedgerUnavailable, NotActive, NotFound, Refused
 from payments.find import find_payment
 from payments.idempotency import fingerprint, payment_id
-from payments.journal import SHARDS, shards
-from payments.listing import batches, listed
+from payments.journal import SHARDS
+from payments.lease import Leases
 from payments.mistakes import Mistakes
 from payments.outcome import Outcome
 from payments.parse import payment_request
-from payments.posting import Posting
+from payments.recover import Recovery
 from payments.settle import Settler
 from payments.ship import Shipper
 from payments.standby import Standby
@@ -26,16 +50,19 @@ from tests.model.ports import (
     AskedClock,
     AskedCluster,
     AskedControl,
+    AskedDirectory,
     AskedJournal,
     AskedLedger,
     AskedLog,
     AskedReplica,
     NoBookmarks,
     NothingToRefuse,
+    StandingClock,
     ToldLeases,
 )
 from tests.model.replay import Ask, Crash, Script
 from tests.model.world import KEYS, REGIONS
+from tests.unit.ops.observations import both
 
 Open = Callable[[int], Ask]
 
@@ -58,7 +85,7 @@ class Environment:
             key,
             body,
             sessions=NothingToRefuse(),
-            directory=NothingToRefuse(),
+            directory=AskedDirectory(self.ask),
             leases=self.leases,
             journal=AskedJournal(self.ask),
             ledger=AskedLedger(self.ask),
@@ -209,52 +236,169 @@ def _tell_mistakes(ask: Ask, mistakes: Mistakes) -> None:
         ask("process.mistake", repr(mistake.error))
 
 
-# --- The plan ---------------------------------------------------------------------------------------------
-# Until the planner exists, its steps as rules 6 and 7 have them. It replaces everything below this line.
+# --- Takeovers ----------------------------------------------------------------------------------------------
+
+_MODES: Final = {False: Mode.GRACEFUL, True: Mode.UNGRACEFUL}
+_FINISHING: Final = (WaitLease, Admit, Promote, *POSTING)
+WorldOf = Callable[[Ask], "AskedWorld"]
 
 
-def plan(region: int, *, lossy: bool, waits: bool = True) -> Script:
-    """Makes `region` the active one, or finishes doing so; after a fault it is run again from the start.
+class AskedWorld:
+    """What a takeover sees and changes. Its first look is a step of its own; every other one belongs to what
+    it did before: what comes between a look and what follows from it is explored, and who looks later is a
+    run that begins later.
+    """
 
-    `waits`: for one lease after fencing. It always does; `test_rules.py` shows what it waits for.
+    def __init__(self, ask: Ask) -> None:
+        self.region = ask.region
+        self._ask = ask
+        self._looked = False
+        self._clusters = AskedCluster(ask, "cluster.look")
+        standing = StandingClock(AskedClock(ask).now())
+        self._recovery = Recovery(
+            leases=Leases(AskedControl(ask), REGIONS[ask.region], AskedClock(ask)),
+            work=AskedJournal(ask),
+            ledger=lambda: AskedLedger(ask),
+            clock=standing,
+            page=_PAGE,
+        )
+        self._until = standing.now().later(_NOTHING_LEFT)
+
+    def control(self) -> ControlRecord | Unknown:
+        look, self._looked = "control.look" if self._looked else "control.read", True
+        try:
+            record: ControlRecord = AskedControl(self._ask, look).read()
+        except Unavailable as unknown:
+            return Unknown(str(unknown))
+        return record
+
+    def writer(self) -> str | Unknown:
+        try:
+            return writer_of(self._clusters.members()).region
+        except Unavailable as unknown:
+            return Unknown(str(unknown))
+
+    def do(self, step: Step, target: str) -> bool:
+        """Until RDS has promoted, nobody can write to the ledger: that time is not explored."""
+        assert target == REGIONS[self._ask.region]
+        match step:
+            case Fence(epoch):
+                return bool(self._ask("control.fence", epoch))
+            case Admit(epoch):
+                return bool(self._ask("control.advance", epoch, Phase.FENCING))
+            case Promote(_, mode):
+                self._clusters.promote(lossy=mode is Mode.UNGRACEFUL)
+                return True
+            case Recover(epoch):
+                return self._recovered(epoch)
+            case Finish(epoch):
+                return bool(self._ask("control.advance", epoch, Phase.RECOVERING))
+            case WaitLease():
+                raise AssertionError("a run waits by its own clock")
+
+    def _recovered(self, epoch: int) -> bool:
+        try:
+            recovered = self._recovery.run(epoch, self._until)
+        except NotActive:
+            return False
+        except LedgerUnavailable as reason:
+            raise Unavailable(reason.detail) from reason
+        _tell_mistakes(self._ask, recovered.mistakes)
+        return recovered.complete
+
+
+def _takes_over(
+    ask: Ask,
+    mode: Mode,
+    may: tuple[type[Step], ...],
+    *,
+    world: WorldOf = AskedWorld,
+    clock: Callable[[Ask], Clock] = AskedClock,
+) -> Ending:
+    """As far as it gets without looking again: a run that is blocked is begun again."""
+    now = clock(ask)
+    return take_over(
+        Run(REGIONS[ask.region], mode),
+        may,
+        world=world(ask),
+        clock=now,
+        until=now.now(),
+        report=lambda _step: None,
+    )
+
+
+def plan(region: int, *, lossy: bool, clock: Callable[[Ask], Clock] = AskedClock) -> Script:
+    """Region switch: two functions, and the promotion between them, which asks nobody but RDS.
+
+    A step that fails is tried again; here all of it is, which is more.
     """
 
     def run(open_: Open) -> None:
         ask = open_(region)
         ask("process.pause")
-        try:
-            _take_over(ask, lossy=lossy, waits=waits)
-        except (Unavailable, LedgerUnavailable):
+        mode = _MODES[lossy]
+        if not isinstance(_takes_over(ask, mode, ACCEPTING, clock=clock), Admitted):
             return
-        ask("process.done")
+        try:
+            cluster = AskedCluster(ask, "cluster.look")
+            if writer_of(cluster.members()).region != REGIONS[region]:
+                cluster.promote(lossy=lossy)
+        except Unavailable:
+            return
+        if isinstance(_takes_over(ask, mode, POSTING, clock=clock), Done):
+            ask("process.done")
 
     return run
 
 
-def _take_over(ask: Ask, *, lossy: bool, waits: bool) -> None:
-    control, cluster, ledger = AskedControl(ask), AskedCluster(ask), AskedLedger(ask)
-    me = REGIONS[ask.region]
-    record = control.read()
-    epoch, phase = record.epoch, record.phase
-    if record.active != me:
-        if not control.fence(epoch):
-            return
-        epoch, phase = epoch + 1, Phase.FENCING
-    if phase is Phase.FENCING:
-        if waits:
-            AskedClock(ask).sleep(LEASE_SECONDS)
-        if not control.advance(epoch, Phase.RECOVERING):
-            return
-    if not is_writer(cluster.members(), me, me):
-        cluster.promote(lossy=lossy)
-    ledger.raise_fence(epoch)
-    _recover(ask, epoch)
-    control.advance(epoch, Phase.STEADY)
+def decider(region: int) -> Script:
+    """Two of three regions agree that the active one cannot be reached: payments are to be accepted here."""
+
+    def run(open_: Open) -> None:
+        ask = open_(region)
+        ask("process.pause")
+        _takes_over(ask, Mode.UNGRACEFUL, ACCEPTING)
+
+    return run
 
 
-def _recover(ask: Ask, epoch: int) -> None:
-    work = AskedJournal(ask)
-    posting = Posting(work, AskedLedger(ask), lambda: epoch, Mistakes())
-    for batch in batches(listed(work, shards(), _PAGE, posting.mistakes), _PAGE):
-        posting.work_off(batch)
-    _tell_mistakes(ask, posting.mistakes)
+def finisher(region: int, *, world: WorldOf = AskedWorld) -> Script:
+    """The active region does what is left of its own takeover, without the old writer where it has to."""
+
+    def run(open_: Open) -> None:
+        ask = open_(region)
+        ask("process.pause")
+        record = AskedWorld(ask).control()
+        if isinstance(record, Unknown) or record.active != REGIONS[region]:
+            return
+        if isinstance(_takes_over(ask, Mode.GRACEFUL, _FINISHING, world=world), Blocked):
+            _takes_over(ask, Mode.UNGRACEFUL, _FINISHING, world=world)
+
+    return run
+
+
+def operator(region: int, *, lossy: bool) -> Script:
+    """`python -m ops failover --direct` at a terminal, data loss accepted where it is not graceful."""
+
+    def run(open_: Open) -> None:
+        ask = open_(region)
+        ask("process.pause")
+        world, target = AskedWorld(ask), REGIONS[region]
+        wanted = Wanted(target=target, mode=_MODES[lossy], reason="", accept_data_loss=lossy)
+        seen = _observed(ask, world)
+        if failover.objection(seen, wanted) is not None or failover.finished(seen, target):
+            return
+        with suppress(Rejected):
+            failover.carried_out(wanted, world, AskedClock(ask), lambda _said: None, patience=0.0)
+
+    return run
+
+
+def _observed(ask: Ask, world: AskedWorld) -> Observation:
+    """Both regions say the same, or neither answers."""
+    record = world.control()
+    try:
+        members: Any = GlobalDatabase("available", tuple(AskedCluster(ask, "cluster.look").members()), None)
+    except Unavailable as unknown:
+        members = Unknown(str(unknown))
+    return both(control=record, ledger=members)

@@ -6,16 +6,28 @@ from typing import Final
 from tests.model.alone import Alone, Ending, attached, replicated
 from tests.model.explore import Process, Scenario
 from tests.model.ports import ToldLeases
-from tests.model.processes import Environment, Find, payer, plan, reader, settler, shipper, sweeper
-from tests.model.replay import Processes
-from tests.model.services import Services, first_record
+from tests.model.processes import (
+    Environment,
+    Find,
+    decider,
+    finisher,
+    operator,
+    payer,
+    plan,
+    reader,
+    settler,
+    shipper,
+    sweeper,
+)
+from tests.model.replay import Processes, Script
+from tests.model.services import Broken, Services, first_record
 from tests.model.world import RECORDS, REGIONS, World, record
 
 EAST: Final = 0
 WEST: Final = 1
 _REGIONS: Final = (EAST, WEST)
 _SIDES: Final = ("east", "west")
-_PLANS: Final = tuple(plan(region, lossy=False) for region in _REGIONS)
+_FINISHERS: Final = tuple(finisher(region) for region in _REGIONS)
 _LOSSY_PLANS: Final = tuple(plan(region, lossy=True) for region in _REGIONS)
 _SWEEPERS: Final = tuple(sweeper(region, seconds=1) for region in _REGIONS)
 _SETTLERS: Final = tuple(settler(region) for region in _REGIONS)
@@ -34,12 +46,13 @@ def quiet(faults: int = 0) -> World:
     )
 
 
-def nothing_fails(alone: Alone, world: World) -> World:
+def nothing_fails(alone: Alone, world: World, *, finishers: tuple[Script, ...] = _FINISHERS) -> World:
     """The active region finishes its own plan; schedules do the rest."""
     world = attached(world)
     active = REGIONS.index(record(world).active)
-    for script in (_PLANS[active], _SWEEPERS[active]):
-        world = replicated(alone.run(script, world))
+    if finishers:
+        world = replicated(alone.run(finishers[active], world))
+    world = replicated(alone.run(_SWEEPERS[active], world))
     return _standby_does_its_work(1 - active, alone, world)
 
 
@@ -123,6 +136,99 @@ def racing_plans(faults: int) -> Scenario:
         ),
         ENDINGS,
     )
+
+
+def broken_off(faults: int, *, finishers: tuple[Script, ...] = _FINISHERS) -> Scenario:
+    """A plan is broken off anywhere; the active region, whichever it then is, does what is left."""
+    nothing = partial(nothing_fails, finishers=finishers)
+    return Scenario(
+        "a plan that is broken off",
+        posted_only_here()._replace(faults=faults),
+        (
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("plan west", plan(WEST, lossy=True)),
+            *(
+                Process(f"finisher {side}", script, again=True)
+                for side, script in zip(_SIDES, finishers, strict=False)
+            ),
+        ),
+        (("nothing fails any more", nothing), *ENDINGS[1:]),
+    )
+
+
+def decided(faults: int) -> Scenario:
+    """Payments are to be accepted at once; then the plan is started, and does not know what was done."""
+    return Scenario(
+        "decided, then the plan",
+        posted_only_here()._replace(faults=faults),
+        (
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("decide west", decider(WEST), again=True),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+            Process("plan east", plan(EAST, lossy=False)),
+        ),
+        ENDINGS,
+    )
+
+
+def late_promotion(faults: int) -> Scenario:
+    """A plan of before is about to promote, when the other region has long taken over again."""
+    before = replicated(attached(taken_over()))
+    late = plan(EAST, lossy=True)
+    world = _ALONE.run(_TAKES_OVER, _ALONE.run(late, before, before="cluster.promote"))
+    return Scenario(
+        "a promotion that comes too late",
+        world._replace(faults=faults),
+        (
+            Process("late plan east", late, frozen="cluster.promote", since=before),
+            Process("client west", payer(WEST, 1, attempts=1)),
+            Process("finisher west", finisher(WEST), again=True),
+            Process("sweeper west", sweeper(WEST), again=True),
+        ),
+        ENDINGS,
+    )
+
+
+def closing(faults: int) -> Scenario:
+    """An account is closed between two attempts at the same payment."""
+    return Scenario(
+        "an account is closed",
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0)),
+            Process("client west", payer(WEST, 0, attempts=1)),
+            Process("plan west", plan(WEST, lossy=True), again=True),
+        ),
+        ENDINGS,
+        closes=True,
+    )
+
+
+def two_terminals(faults: int, *, lossy: bool = False) -> Scenario:
+    """The same command at two terminals, broken off anywhere and given again."""
+    command = operator(WEST, lossy=lossy)
+    return Scenario(
+        "the same command at two terminals" + (", accepting loss" if lossy else ""),
+        quiet(faults),
+        (
+            Process("client east", payer(EAST, 0, attempts=1)),
+            Process("one terminal", command, again=True),
+            Process("another one", operator(WEST, lossy=lossy), again=True),
+        ),
+        (("the command is given once more", partial(_commanded, command)),),
+    )
+
+
+def accepting_loss(faults: int) -> Scenario:
+    return two_terminals(faults, lossy=True)
+
+
+def _commanded(command: Script, alone: Alone, world: World) -> World:
+    """Whatever happened before: one epoch more than at first, and everything posted under it."""
+    world = alone.run(_SWEEPERS[WEST], alone.run(command, world))
+    if (record(world).epoch, record(world).active) != (2, REGIONS[WEST]):
+        raise Broken(f"the command ends with {record(world)}")
+    return _standby_does_its_work(EAST, alone, replicated(attached(world)))
 
 
 def recovery(faults: int) -> Scenario:
@@ -223,7 +329,7 @@ def reading(
     *,
     find: Find = Environment.find,
     leases: type[ToldLeases] = ToldLeases,
-    waits: bool = True,
+    takes_over: Script = _TAKES_OVER,
 ) -> Scenario:
     """A payment is read in the region that was active before a takeover."""
     return Scenario(
@@ -233,7 +339,7 @@ def reading(
             Process("client east", payer(EAST, 0, attempts=1)),
             Process("client west", payer(WEST, 1, attempts=1)),
             Process("reader east", reader(EAST, 0, attempts=2, find=find, leases=leases)),
-            Process("plan west", plan(WEST, lossy=True, waits=waits), again=True),
+            Process("plan west", takes_over, again=True),
         ),
         ENDINGS,
     )
@@ -293,6 +399,12 @@ ALL: Final = (
     takeover,
     two_bodies,
     racing_plans,
+    broken_off,
+    decided,
+    late_promotion,
+    two_terminals,
+    accepting_loss,
+    closing,
     reading,
     recovery,
     late_writers,

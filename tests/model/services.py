@@ -44,6 +44,7 @@ from tests.model.world import (
 Effect = tuple[World, Any, str]  # the world after it, the answer, and what to count it as
 
 _CHANGED: Final = datetime(2026, 11, 22, tzinfo=UTC)
+_NEXT: Final = {Phase.FENCING: Phase.RECOVERING, Phase.RECOVERING: Phase.STEADY}
 _OUT_OF_REACH: Final = Raised(Unavailable, "out of reach")
 _NO_ANSWER: Final = dict.fromkeys(("ledger", "replica"), Raised(LedgerUnavailable, "unreachable"))
 
@@ -74,6 +75,7 @@ class Services:
         {
             "clock.now",
             "clock.sleep",
+            "directory.closed",
             "handler.starts",
             "process.mistake",
             "client.promised",
@@ -82,8 +84,10 @@ class Services:
             "client.read",
         }
     )
+    # Answered as soon, or not where a region is cut off: see `AskedWorld`, which looks by them.
+    LOOKS = frozenset({"control.look", "cluster.look"})
     # Reach no further than the own region's database: they work where a region is cut off.
-    OWN_REGION = ("ledger.", "replica.", "clock.", "client.")
+    OWN_REGION = ("ledger.", "replica.", "clock.", "client.", "directory.")
     # What they change may come about although, and long after, nobody waits for the answer any more.
     WRITES = frozenset(
         {
@@ -127,10 +131,16 @@ class Services:
             return world, None, ""
         return None
 
+    def directory_closed(self, world: World, _region: int) -> Effect:
+        return world, world.closed, ""
+
     # --- the strongly consistent tables ----------------------------------------------------------------
 
     def control_read(self, world: World, _region: int) -> Effect:
         return world, record(world), ""
+
+    def control_look(self, world: World, region: int) -> Effect:
+        return self.control_read(world, region)
 
     def control_fence(self, world: World, region: int, expected: int) -> Effect:
         """Epoch + 1 together with `fencing`; answers whether it was still `expected`."""
@@ -141,14 +151,12 @@ class Services:
         return world._replace(control=RECORDS.number(fenced)), True, "fences"
 
     def control_advance(self, world: World, _region: int, epoch: int, phase: Phase) -> Effect:
-        """The next phase, under the condition that the epoch is still the plan's."""
+        """On from `phase`, under the condition that epoch and phase still are the plan's."""
         now = record(world)
-        if now.epoch != epoch:
-            return world, False, "plan overtaken"
-        order = list(Phase)
-        if order.index(phase) <= order.index(now.phase):
-            return world, True, ""
-        return world._replace(control=RECORDS.number(grown(now, phase=phase))), True, phase.value
+        if (now.epoch, now.phase) != (epoch, phase):
+            return world, False, "plan overtaken" if now.epoch != epoch else ""
+        following = _NEXT[phase]
+        return world._replace(control=RECORDS.number(grown(now, phase=following))), True, following.value
 
     def journal_put(self, world: World, _region: int, entry: JournalEntry) -> Effect:
         held = find(world, entry.payment_id)
@@ -158,7 +166,7 @@ class Services:
         return world, held, "retries" if held.fingerprint == entry.fingerprint else "keys reused"
 
     def journal_find(self, world: World, _region: int, payment_id: str) -> Effect:
-        return world, find(world, payment_id), ""
+        return world, find(world, payment_id), "journal asked although closed" if world.closed else ""
 
     def journal_page(
         self, world: World, _region: int, shard: str, _after: str | None, _limit: int, _since: datetime | None
@@ -244,7 +252,10 @@ class Services:
         refused = self._no_writer(world, region)
         if refused is not None:
             return world, refused, ""
-        if epoch <= fence(world.databases[region]):
+        held = fence(world.databases[region])
+        if epoch < held:
+            return world, Raised(LedgerUnavailable, "fenced"), ""
+        if epoch == held:
             return world, None, ""
         return committed(world, region, Commit(fence=epoch)), None, "ledger fences"
 
@@ -274,6 +285,9 @@ class Services:
             for number, name in enumerate(REGIONS)
         )
         return world, members, ""
+
+    def cluster_look(self, world: World, region: int) -> Effect:
+        return self.cluster_members(world, region)
 
     def cluster_promote(self, world: World, region: int, lossy: bool) -> Effect:
         """Switchover when graceful, failover when not; neither makes a writer of what is not a replica."""
@@ -313,7 +327,12 @@ class Services:
         return world._replace(acknowledged=acknowledged, under=max(world.under, epoch)), None, "promises"
 
     def client_refused(self, world: World, _region: int, payment_id: str, asked: str, reason: str) -> Effect:
+        """What the journal does not hold may be refused where an account is closed, although a write that
+        somebody gave up on may yet arrive: the API says for how long such an answer is not final.
+        """
         held = find(world, payment_id)
+        if held is None and reason == "AccountClosed":
+            return world, None, ""
         if held is None or held.fingerprint == asked:
             raise Broken(f"a payment that will be executed, or could be, was refused: {reason}")
         return world, None, "refusals"

@@ -6,7 +6,13 @@ import pytest
 
 from tests.model import mutants
 from tests.model.explore import Counterexample, Explorer, Scenario
+from tests.model.processes import finisher, plan
 from tests.model.scenarios import (
+    EAST,
+    WEST,
+    broken_off,
+    closing,
+    late_promotion,
     late_writers,
     racing_plans,
     reading,
@@ -40,7 +46,16 @@ def read_without_lease(faults: int) -> Scenario:
 
 
 def read_while_nobody_waits(faults: int) -> Scenario:
-    return reading(faults, waits=False)
+    return reading(faults, takes_over=plan(WEST, lossy=True, clock=mutants.HastyClock))
+
+
+def left_half_done(faults: int) -> Scenario:
+    return broken_off(faults, finishers=())
+
+
+def asking_the_database(faults: int) -> Scenario:
+    both = (finisher(region, world=mutants.DatabaseIsBelieved) for region in (EAST, WEST))
+    return broken_off(faults, finishers=tuple(both))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,12 @@ def read_while_nobody_waits(faults: int) -> Scenario:
         pytest.param(mutants.NoFence, racing_plans, 0, "older than its fence", id="4 no fence"),
         pytest.param(
             Services, read_while_nobody_waits, 0, "starts under epoch 1", id="6 no lease is waited for"
+        ),
+        pytest.param(Services, left_half_done, 0, "stays in phase", id="7 nobody finishes"),
+        pytest.param(Services, asking_the_database, 0, "stays in phase", id="7 the database is believed"),
+        pytest.param(mutants.RefusedWithoutAsking, closing, 0, "was refused", id="8 refused without asking"),
+        pytest.param(
+            mutants.SweptWithoutFence, late_promotion, 0, "is not settled", id="4 the fence is lost"
         ),
         pytest.param(mutants.RetriesAreRefused, takeover, 1, "was refused", id="8 retries are refused"),
         pytest.param(mutants.ShippedWhenPosted, shipping, 0, "holds other rows", id="10 shipped when posted"),

@@ -84,6 +84,7 @@ class World(NamedTuple):
     in_flight: tuple[int, ...] = ()  # calls that nobody waits for any more and that may yet arrive
     cut_off: int = NOBODY  # a region that reaches nothing outside of it
     faults: int = 0  # how many more may happen
+    closed: bool = False  # an account of the payments, by the directory
 
 
 def record(world: World) -> ControlRecord:

@@ -56,6 +56,25 @@ class Desk(World):
         assert len(self.ledger.lines) == 2 * len(self.ids)
 
 
+def test_a_fence_that_was_lost_is_raised_again_before_anything_is_posted() -> None:
+    """By a promotion that came late: the takeover is long finished, and the ledger is an older one."""
+    desk = Desk(1.0)
+    desk.control.record = record(epoch=4)
+    calls: list[str] = []
+    desk.ledger.before = calls.append
+    assert desk.sweep(seconds=3 * PAUSE_SECONDS).passes > 1
+    assert desk.ledger.fence == 4
+    assert calls[0] == "raise_fence"
+    assert calls.count("raise_fence") == 1
+
+
+def test_a_ledger_that_a_later_epoch_fenced_is_not_posted_to() -> None:
+    desk = Desk(1.0)
+    desk.ledger.fence = 9
+    assert desk.sweep().stopped == "ledger-fenced"
+    assert not desk.ledger.payments
+
+
 def test_what_is_open_is_posted_under_the_sweepers_own_epoch() -> None:
     desk = Desk(1.0, OLD, 3 * OLD)
     desk.control.record = record(epoch=7)
