@@ -21,10 +21,11 @@ from adapters.directory import DynamoDirectory
 from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
 from failover.planner import Mode
-from ops import diff, diff_report, directory, failover, log, status
+from ops import diff, diff_report, directory, failover, log, preflight, status
 from ops.directory import Rejected
 from ops.failover import Wanted
 from ops.observe import observed
+from ops.preflight_questions import preflight_checks
 from ops.region_switch import RegionSwitch, switched
 from ops.surroundings import Surroundings
 from templates.config import ConfigurationError, Settings, load
@@ -171,6 +172,18 @@ def show_difference(context: click.Context, dist: Path, exit_code: bool, as_json
     found = diff.difference(context.meta[_SETTINGS], Surroundings.of(os.environ), dist)
     _show(as_json, diff_report.document(found), diff_report.text(found))
     if found.unknown or found.grave or (exit_code and found.differs):
+        context.exit(FAILED)
+
+
+@commands.command("preflight")
+@dist
+@as_json
+@click.pass_context
+def check_before(context: click.Context, dist: Path, as_json: bool) -> None:
+    """Ask what has to be so before a first deployment and before a drill; ends with 0 where all of it is."""
+    checks = preflight_checks(context.meta[_SETTINGS], Surroundings.of(os.environ), dist, os.environ)
+    _show(as_json, preflight.document(checks), preflight.text(checks))
+    if not preflight.ready(checks):
         context.exit(FAILED)
 
 

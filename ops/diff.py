@@ -16,7 +16,7 @@ from ops.changes import Action, Change, Deployed, compared, effect, outputs_chan
 from ops.directory import Rejected
 from ops.drift import Drift, drifts, expected_after
 from ops.observe import answered
-from ops.sam import Sam
+from ops.sam import Sam, built
 from ops.stacks import PATIENT, find_instance, find_stack
 from ops.surroundings import Surroundings
 from templates.config import Settings
@@ -90,7 +90,7 @@ def difference(settings: Settings, around: Surroundings, dist: Path) -> Differen
         by_sam["zone"] = Sam.of(settings, dist, "zone")
     questions: dict[tuple[str, str], Callable[[], Any]] = {}
     for each in rolled_out(root.document()):
-        document = Sam(root.samconfig, "", dist / f"{each.template}.json", "", "").document()
+        document = built(dist / f"{each.template}.json")
         for region in each.regions:
             there = around.client("cloudformation", region, PATIENT)
             ask = partial(_of_instance, there, each.template, region, each.stack_set, document)

@@ -25,6 +25,7 @@ class Sam:
     template: Path
     stack: str
     region: str
+    role_arn: str = ""
 
     @classmethod
     def of(cls, settings: Settings, dist: Path, template: str, samconfig: Path = SAMCONFIG) -> Self:
@@ -35,7 +36,8 @@ class Sam:
                 stack, region = parameters.get("stack_name"), parameters.get("region")
                 if not stack or not region:
                     break
-                return cls(samconfig.resolve(), section, dist.resolve() / file, str(stack), str(region))
+                role = str(parameters.get("role_arn", ""))
+                return cls(samconfig.resolve(), section, dist.resolve() / file, str(stack), str(region), role)
         what = (
             f"no section deploys {template}.json with Environment={settings.environment}, a name and a region"
         )
@@ -43,11 +45,7 @@ class Sam:
 
     def document(self) -> Mapping[str, Any]:
         """The template as it was built. Raises Rejected where it was not."""
-        try:
-            document: Mapping[str, Any] = json.loads(self.template.read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise Rejected(f"{self.template}: is not there; run `{_BUILD}` first", 2) from error
-        return document
+        return built(self.template)
 
     def deploy(self, *options: str) -> Mapping[str, Any]:
         """What `sam deploy` says at its end. Raises Rejected with its own words where it fails."""
@@ -59,6 +57,15 @@ class Sam:
             what = said[-1] if said else f"ended with {done.returncode}"
             raise Rejected(f"sam deploy --config-env {self.section}: {what}; repair that, and ask again", 1)
         return _result(done.stdout)
+
+
+def built(template: Path) -> Mapping[str, Any]:
+    """Raises Rejected where it was not built."""
+    try:
+        document: Mapping[str, Any] = json.loads(template.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise Rejected(f"{template}: is not there; run `{_BUILD}` first", 2) from error
+    return document
 
 
 def _result(said: str) -> Mapping[str, Any]:

@@ -37,6 +37,7 @@ MODULES = (
     "metrics",
     "network_rules",
     "notifications",
+    "offers",
     "peering",
     "queues",
     "rds",
