@@ -5,6 +5,7 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab import outages
 from lab.described import Described
 from lab.flows import Flows
 from lab.function_processes import Peer, find_function
@@ -15,6 +16,7 @@ from lab.plan import LabPlan, RegionPlan
 class Admission:
     def __init__(self, plan: LabPlan, described: Described, flows: Flows) -> None:
         self._directory = plan.functions_directory
+        self._outages_file = plan.outages_file
         self._described = described
         self._flows = flows
 
@@ -34,6 +36,8 @@ class Admission:
         if caller is None:
             return None
         region = where.name
+        if not outages.read(self._outages_file).reaches(caller.region, region):
+            return f"{caller.arn}: {region} is out of reach"
         obstacle = obstacle_to_database(
             self._described.network(caller.region),
             caller.placement,
@@ -46,23 +50,18 @@ class Admission:
 
 
 class Callers:
-    """Notes which connections to a region's AWS APIs are a function's; on the side, nobody waits for it."""
+    """Notes which connections to a region's AWS APIs are a function's, and of which."""
 
     def __init__(self, plan: LabPlan, region: RegionPlan, flows: Flows) -> None:
         self._directory = plan.functions_directory
         self._region = region
         self._flows = flows
-        self._looking: set[asyncio.Task[None]] = set()
 
-    def opened(self, client: Peer) -> None:
-        task = asyncio.create_task(self._look(client))
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
-
-    async def close(self) -> None:
-        await asyncio.gather(*self._looking, return_exceptions=True)
-
-    async def _look(self, client: Peer) -> None:
+    async def identify(self, client: Peer) -> str:
+        """The function's name, "" where it is none's or has ended meanwhile."""
         caller = await asyncio.to_thread(find_function, self._directory, client)
-        if caller is not None and caller.placement.subnets:
+        if caller is None:
+            return ""
+        if caller.placement.subnets:
             self._flows.to_aws(caller.region, caller.placement, client[1], self._region)
+        return caller.name

@@ -159,10 +159,10 @@ def _calls(log: str) -> list[dict[str, Any]]:
 
 
 def _named(call: Mapping[str, Any]) -> str:
-    if call["service"] == "dynamodb" and call["action"] == "GetItem":
+    if call["service"] == "dynamodb" and call["operation"] == "GetItem":
         return SESSION if call["fault"] else "GetItem control"
     tables = {"PutItem": JOURNAL, "BatchGetItem": "BatchGetItem directory"}
-    return tables.get(call["action"], f"{call['service']} {call['action']}")
+    return tables.get(call["operation"], f"{call['service']} {call['action']}")
 
 
 def _statements(log: Path, start: int, posted: int) -> int:

@@ -1,4 +1,4 @@
-"""`python -m lab`: up, down, env, status."""
+"""`python -m lab`: up, down, env, status, and the switches."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from rich.console import Console
 from failover.errors import Unavailable
 from lab import environment, lifecycle, seed, status
 from lab.addresses import PortTakenError
-from lab.control import ControlError
+from lab.control import Control, ControlError
 from lab.plan import DEFAULT_DIRECTORY, LabPlan, plan_lab
 from templates.config import ConfigurationError, load
 
@@ -101,6 +101,47 @@ def show_status(directory: Path, as_json: bool) -> None:
         click.echo(f"{name}  {region['state']}\n  {region['api_base_url']}\n  {region['postgres_dsn']}")
     for merchant in described["merchants"]:
         click.echo(f"merchant {merchant['id']}  key {merchant['key']}")
+
+
+@main.command()
+@click.argument("region")
+@_directory
+@click.option("--ledger", is_flag=True, help="Only its PostgreSQL, as by a crash.")
+@click.option("--functions", metavar="COMPONENT", help="Only what runs the functions of this name.")
+def kill(region: str, directory: Path, ledger: bool, functions: str | None) -> None:
+    """A region dies: functions, database, endpoints and front door, all at once; its disks stay."""
+    with _switched(directory, region) as control:
+        if ledger:
+            control.stop_database(region, crash=True)
+            click.echo(f"The database of {region} is down.")
+        if functions:
+            killed = [*control.kill_functions(region, functions)]
+            killed += control.kill_functions(region, f"*-{functions}-*")
+            click.echo(f"Killed {', '.join(killed)}." if killed else "No function was killed.")
+        if ledger or functions:
+            return
+        changed = control.kill_region(region)
+        click.echo(f"{region} is down." if changed else f"{region} is down already.")
+
+
+@main.command()
+@click.argument("region")
+@_directory
+def restore(region: str, directory: Path) -> None:
+    """A region that died, or its database, comes back as it was."""
+    with _switched(directory, region) as control:
+        changed = control.restore_region(region)
+        click.echo(f"{region} is up again." if changed else f"{region} is not down.")
+
+
+@contextmanager
+def _switched(directory: Path, *regions: str) -> Iterator[Control]:
+    plan = _running(directory)
+    for region in regions:
+        if region not in plan.regions:
+            _fail(f"lab: there is no region {region}\nSay one of {', '.join(plan.regions)}.", code=2)
+    with _explained():
+        yield Control(plan.control_socket)
 
 
 def _plan(directory: Path, config: Path, base_port: int | None) -> LabPlan:

@@ -16,6 +16,7 @@ from lab.function_processes import kill_functions
 from lab.postgres import Master
 from lab.proxy import Proxy
 from lab.roles import Roles
+from lab.switches import Switches
 
 _SLOWEST = 180.0  # seconds; a base backup of a large ledger, a switchover that waits for a slow replica
 
@@ -111,6 +112,14 @@ class Control:
         killed: list[str] = self._ask("POST", f"/functions/{region}/kill", {"name": name})["killed"]
         return killed
 
+    def kill_region(self, region: str) -> bool:
+        """Nothing of it runs or answers any more; False where it was dead already."""
+        return bool(self._ask("POST", f"/regions/{region}/kill")["changed"])
+
+    def restore_region(self, region: str) -> bool:
+        """A dead region is as it was; False where it was not dead."""
+        return bool(self._ask("POST", f"/regions/{region}/restore")["changed"])
+
     def back_up_database(self, region: str, name: str) -> int:
         """A verified base backup called `name`; its size in bytes."""
         return int(self._ask("POST", f"/databases/{region}/backup", {"name": name})["bytes"])
@@ -151,7 +160,12 @@ class ControlServer:
     """The supervisor's side."""
 
     def __init__(
-        self, progress: dict[str, Any], databases: Databases, proxies: dict[str, Proxy], functions: Path
+        self,
+        progress: dict[str, Any],
+        databases: Databases,
+        proxies: dict[str, Proxy],
+        functions: Path,
+        switches: Switches,
     ) -> None:
         """`functions` is the directory in which the processes of functions are recorded."""
         self._progress = progress
@@ -159,12 +173,14 @@ class ControlServer:
         self._roles = Roles(databases)
         self._proxies = proxies
         self._functions = functions
+        self._switches = switches
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_explain])
         application.router.add_get("/status", self._status)
         application.router.add_post("/databases/{region}/{action}", self._database)
         application.router.add_post("/backups/{name}/{action}", self._backup)
+        application.router.add_post("/regions/{region}/{action}", self._region)
         application.router.add_get("/faults/{region}", self._faults)
         application.router.add_post("/faults/{region}", self._set_faults)
         application.router.add_post("/functions/{region}/kill", self._kill)
@@ -172,8 +188,19 @@ class ControlServer:
 
     async def _status(self, _request: web.Request) -> web.Response:
         databases = {region: self._databases.describe(region) for region in self._databases.regions}
-        states = {region: proxy.state for region, proxy in self._proxies.items()}
-        return web.json_response({**self._progress, "databases": databases, "proxies": states})
+        states = {region: self._switches.state(region) for region in self._switches.plan.regions}
+        return web.json_response({**self._progress, "databases": databases, "regions": states})
+
+    async def _region(self, request: web.Request) -> web.Response:
+        region = request.match_info["region"]
+        match request.match_info["action"]:
+            case "kill":
+                changed = await self._switches.kill(region)
+            case "restore":
+                changed = await self._switches.restore(region)
+            case unknown:
+                raise DatabaseError(f"nothing called {unknown} can be done to a region")
+        return web.json_response({"changed": changed})
 
     async def _database(self, request: web.Request) -> web.Response:
         region, body = request.match_info["region"], await request.json()

@@ -60,6 +60,7 @@ class Databases:
         self._links = {region: ReplicationLink(plan.regions[region].replication_link) for region in endpoints}
         self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._isolated: frozenset[str] = frozenset()
+        self._dead: frozenset[str] = frozenset()  # regions in which nothing runs
         self._installing = asyncio.Lock()
         self._installation: Installation | None = None
         self.superuser_password = secrets.token_urlsafe(24)
@@ -147,11 +148,33 @@ class Databases:
         """In the role it was stopped in; done already is fine."""
         async with self.changing(region):
             running = self.require(region)
+            if region in self._dead:
+                raise DatabaseError(f"{region} is down")
             if not (running.stopped or running.down):
                 return
             running.stopped, running.down = False, True
             await self.launch(region)
             await self.set_endpoints(region)
+
+    async def kill(self, region: str) -> None:
+        """With its region, whatever is being done to it; nothing starts there until it is restored."""
+        self._dead |= {region}
+        running = self._running.get(region)
+        if running is None:
+            return
+        running.stopped, running.frozen = True, False
+        await self._endpoints[region].close()
+        await postgres_process.kill(running.process)
+        self._registry.remove(f"postgres {region}")
+
+    async def restore(self, region: str) -> bool:
+        """In its role; what was being done to it has failed meanwhile. False: it is there, or was never."""
+        self._dead -= {region}
+        running = self._running.get(region)
+        if running is None or not (running.stopped or running.down):
+            return False
+        await self.start(region)
+        return True
 
     async def freeze(self, region: str, frozen: bool) -> None:
         """The processes of the region's server are there and do nothing, until they are let go on."""
@@ -338,10 +361,15 @@ class Databases:
         running.down = False
 
     async def _launch(self, region: str, server: Server) -> asyncio.subprocess.Process:
+        if region in self._dead:
+            raise DatabaseError(f"{region} is down")
         try:
             process = await postgres_process.start(server, self._plan.logs / f"postgres-{region}.log")
         except NotUpError as error:
             raise DatabaseError(str(error)) from error
+        if region in self._dead:  # since it began to start
+            await postgres_process.kill(process)
+            raise DatabaseError(f"{region} is down")
         self._registry.add(f"postgres {region}", process.pid)
         return process
 

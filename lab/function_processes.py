@@ -1,6 +1,7 @@
 """The processes that run functions: whose they are, who is at the end of a connection, and killing them."""
 
 import json
+import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -87,16 +88,21 @@ def _holds_linux(client: Peer) -> Callable[[psutil.Process], bool]:
 
 def kill_functions(directory: Path, region: str, name: str = "*") -> list[str]:
     """SIGKILL to a region's functions whose names match, whatever they do now; the names of the killed."""
-    killed = []
+    return signal_functions(directory, region, signal.SIGKILL, name)
+
+
+def signal_functions(directory: Path, region: str, number: signal.Signals, name: str = "*") -> list[str]:
+    """To a region's functions whose names match; the names of those that were told."""
+    told = []
     for file, function in _recorded(directory):
         if function.region == region and fnmatchcase(function.name, name):
             try:
-                function.process().kill()
+                function.process().send_signal(number)
             except psutil.NoSuchProcess:
                 file.unlink(missing_ok=True)
             else:
-                killed.append(function.name)
-    return sorted(killed)
+                told.append(function.name)
+    return sorted(told)
 
 
 def kill_caller(directory: Path, client: Peer) -> str | None:

@@ -126,6 +126,11 @@ class LabPlan:
         return self.runtime_directory / "control.sock"
 
     @property
+    def outages_file(self) -> Path:
+        """Which regions are dead, cut off or standing still; absent while all is well."""
+        return self.runtime_directory / "outages.json"
+
+    @property
     def merchants_file(self) -> Path:
         return self.directory / "merchants.json"
 

@@ -64,6 +64,26 @@ async def end(
         await process.wait()
 
 
+async def kill(process: asyncio.subprocess.Process) -> None:
+    """As the machine under it: at once, and none of its processes is left to hold what a new server needs."""
+    if process.returncode is not None:
+        return
+    several = await asyncio.to_thread(_family, process.pid)
+    for one in several:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    await process.wait()
+    await asyncio.to_thread(psutil.wait_procs, several, PATIENCE)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        server = psutil.Process(pid)
+        return [server, *server.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
 def freeze(process: asyncio.subprocess.Process, frozen: bool) -> None:
     """Processes of PostgreSQL are in groups of their own, so each is told."""
     number = signal.SIGSTOP if frozen else signal.SIGCONT

@@ -7,11 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import IO
 from urllib.parse import parse_qs
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp import web
@@ -20,6 +18,7 @@ from yarl import URL
 
 from lab.faults import Armed, Faults, Mode, Rule, parsed, refusal, resources
 from lab.lag import Creations
+from lab.outages import Outages
 
 # RFC 9110, 7.6.1: about one connection, not about the request. Expect is answered by the server side already.
 _HOP_BY_HOP = frozenset(
@@ -36,16 +35,13 @@ _HOP_BY_HOP = frozenset(
 )
 _LONGEST_LINE = 65_536  # presigned URLs with a session token pass aiohttp's 8 kB
 _CHUNK = 65_536
-_FORM = "application/x-www-form-urlencoded"
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/x-amz-json"
 _LOOK_EVERY = 0.05  # seconds; whether a request still has to hang
+
+UNREACHABLE = "unreachable"  # what the log says of a request to or from a region that is out of reach
 
 Peer = tuple[str, int]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class State(StrEnum):
-    OPEN = "open"
-    CLOSED = "closed"  # connections end without an answer, as if the network were gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +52,23 @@ class Call:
     region: str
     action: str
     access_key: str
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    at: str
-    region: str
+    """One request. `caller` is the region it came from, `target` the one whose endpoint it was for."""
+
+    at: float  # when it came; Unix time in seconds
+    caller: str
+    target: str
     service: str
-    action: str
+    operation: str
+    resource: str  # the table, function, secret or path it names; "" where it names none
+    function: str  # who asked; "" where it was no function
+    operator: bool  # a person's tools, which are in no region: by the account's own key
     access_key: str
-    status: int
+    status: int  # 0: without an answer
     ms: float
     fault: str  # what was done to it on purpose
 
@@ -80,20 +83,24 @@ class Proxy:
         gateway: str,
         session: aiohttp.ClientSession,
         log: IO[str],
-        opened: Callable[[Peer], None] = lambda _: None,
+        operator: str = "",
+        identify: Callable[[Peer], Awaitable[str]] | None = None,
         kill: Callable[[Peer], object] = lambda _: None,
         creations: Creations | None = None,
     ) -> None:
-        """`opened` hears of every connection, by the address of the client; `kill` is to end that client.
+        """`operator` is the key by which operators sign. `identify` says, by the address of the client, which
+        function opened a connection, and `kill` is to end it.
 
         `creations` is what the regions' proxies tell one another; without it no read lags.
         """
-        self.state = State.OPEN
         self.faults = Faults()
+        self._outages = Outages()
+        self._under_way: dict[int, tuple[web.BaseRequest, Call]] = {}
+        self._operator = operator
+        self._identify = identify
         self._kill = kill
         self._creations = creations or Creations()
-        self._opened = opened
-        self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._callers: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[str]] = WeakKeyDictionary()
         self._region = region
         self._gateway = URL(gateway)
         self._session = session
@@ -105,17 +112,26 @@ class Proxy:
         self.faults.replace(rules)
         self._creations.watch(self._region, any(rule.mode is Mode.LAG for rule in rules))
 
+    def go_by(self, outages: Outages) -> None:
+        """What is under way to where nothing gets any more ends as well."""
+        self._outages = outages
+        for request, call in tuple(self._under_way.values()):
+            if not self._passes(call):
+                _hang_up(request)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        started, began = datetime.now(UTC), time.monotonic()
-        if self.state is State.CLOSED:
-            return _hang_up(request)
-        self._notice(request.transport)
+        started, began = time.time(), time.monotonic()
+        caller = self._caller(request.transport)
         body: bytes | None = None
-        if request.content_type == _FORM:
+        if request.content_type == _FORM or request.content_type.startswith(_JSON):
             body = await request.content.read()
         call = describe(request.method, request.path, request.query, request.headers, body)
         status, fault = 0, ""
+        self._under_way[id(request)] = request, call
         try:
+            if not self._passes(call):
+                fault = UNREACHABLE
+                return _hang_up(request)
             if self.faults or self._creations.wanted:
                 body, armed = await self._judge(request, call, body)
                 fault = armed.rule.mode.value if armed else ""
@@ -126,24 +142,42 @@ class Proxy:
         except aiohttp.ClientError:
             return _hang_up(request)  # the gateway is gone: to its clients AWS is, too
         finally:
-            ms = round((time.monotonic() - began) * 1000, 1)
+            del self._under_way[id(request)]
             entry = LogEntry(
-                at=started.isoformat(timespec="milliseconds"),
-                region=self._region,
+                at=round(started, 3),
+                caller=self._region,
+                target=call.region or self._region,
                 service=call.service,
-                action=call.action,
+                operation=call.action,
+                resource=call.resource,
+                function=await caller if caller else "",
+                operator=self._is_operator(call),
                 access_key=call.access_key,
                 status=status,
-                ms=ms,
-                fault=fault,
+                ms=round((time.monotonic() - began) * 1000, 1),
+                fault=fault or ("" if self._passes(call) else UNREACHABLE),
             )
             self._log.write(json.dumps(asdict(entry)) + "\n")
         return response
 
-    def _notice(self, connection: asyncio.BaseTransport | None) -> None:
-        if connection is not None and connection not in self._connections:
-            self._connections.add(connection)
-            self._opened(connection.get_extra_info("peername"))
+    def _passes(self, call: Call) -> bool:
+        """Operators are in no region: to them a dead one is dead, and a region cut off is not."""
+        target = call.region or self._region
+        if self._is_operator(call):
+            return target not in self._outages.down
+        return self._outages.reaches(self._region, target)
+
+    def _is_operator(self, call: Call) -> bool:
+        return bool(call.access_key) and call.access_key == self._operator
+
+    def _caller(self, connection: asyncio.BaseTransport | None) -> Awaitable[str] | None:
+        """Looked for once for each connection, while its first request is served."""
+        if connection is None or self._identify is None:
+            return None
+        if connection not in self._callers:
+            looking = self._identify(connection.get_extra_info("peername"))
+            self._callers[connection] = asyncio.ensure_future(looking)
+        return asyncio.shield(self._callers[connection])
 
     async def _judge(
         self, request: web.BaseRequest, call: Call, body: bytes | None
@@ -237,6 +271,13 @@ def new_session() -> aiohttp.ClientSession:
 async def start_server(
     handle: Handler, address: str, port: int, tls: ssl.SSLContext | None = None
 ) -> web.ServerRunner:
+    runner = await new_runner(handle)
+    await web.TCPSite(runner, address, port, ssl_context=tls).start()
+    return runner
+
+
+async def new_runner(handle: Handler, *, patience: float = 2.0) -> web.ServerRunner:
+    """Listens nowhere yet; `patience` is for what is being answered when it ends."""
     server = web.Server(
         handle,
         access_log=None,
@@ -245,9 +286,8 @@ async def start_server(
         auto_decompress=False,
         lingering_time=0,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=2.0)
+    runner = web.ServerRunner(server, shutdown_timeout=patience)
     await runner.setup()
-    await web.TCPSite(runner, address, port, ssl_context=tls).start()
     return runner
 
 
@@ -265,7 +305,22 @@ def describe(
     if not action and body:
         action = parse_qs(body[:_CHUNK].decode(errors="replace")).get("Action", [""])[0]
     action = action or query.get("Action", "") or f"{method} {path}"
-    return Call(service=service, region=region, action=action, access_key=access_key)
+    return Call(
+        service=service,
+        region=region,
+        action=action,
+        access_key=access_key,
+        resource=_resource(path, headers, body),
+    )
+
+
+def _resource(path: str, headers: Mapping[str, str], body: bytes | None) -> str:
+    """In the protocols that have one path for everything, it is in the body."""
+    if path != "/":
+        return path
+    if body and headers.get("Content-Type", "").startswith(_JSON):
+        return ",".join(sorted(resources(path, parsed(body))))
+    return ""
 
 
 def _credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str:

@@ -154,8 +154,8 @@ class Roles:
 
     async def _follows(self, region: str, source: str) -> None:
         running = self._databases.require(region)
+        running.source = source  # as its directory has it; it may be started by somebody else
         await self._databases.launch(region)
-        running.source = source
         await self._until(lambda: streams(running.server), _STREAMING, f"{region} receives nothing")
 
     async def _until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -8,8 +8,6 @@ from lab.plan import LabPlan, RegionPlan
 from lab.postgres import SUPERUSER
 from lab.seed import known_merchants
 
-_STATES = {"open": "up", "closed": "down"}
-
 
 def describe(plan: LabPlan) -> dict[str, Any]:
     """The contract's `status --json`. Raises ControlError when the lab is not up."""
@@ -22,7 +20,7 @@ def describe(plan: LabPlan) -> dict[str, Any]:
         "ca_file": str(plan.ca_file),
         "regions": {
             region.name: {
-                "state": _STATES[live["proxies"][region.name]],
+                "state": live["regions"][region.name],
                 "api_base_url": f"https://{region.address}:{region.front_door_port}",
                 "postgres_dsn": _dsn(plan, region, password),
             }

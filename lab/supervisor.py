@@ -25,6 +25,7 @@ from lab.certificates import write_private
 from lab.control import ControlServer
 from lab.databases import Databases
 from lab.described import Described
+from lab.doors import Door
 from lab.flows import Flows
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
 from lab.function_processes import kill_caller
@@ -33,6 +34,7 @@ from lab.plan import LabPlan, RegionPlan, read_plan
 from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
 from lab.proxy import Proxy, new_session, start_server
+from lab.switches import Switches
 
 _AWS_DEADLINE = 60.0  # seconds until the embedded AWS must answer; two on a quiet machine
 _AWS_FAREWELL = 10.0  # seconds it gets to end its functions
@@ -91,7 +93,9 @@ class Supervisor:
         databases = Databases(plan, endpoints, self._registry)
         write_private(plan.superuser_password_file, databases.superuser_password.encode())
         proxies: dict[str, Proxy] = {}
-        control = ControlServer(self._progress, databases, proxies, plan.functions_directory)
+        doors: dict[str, Door] = {}
+        switches = Switches(plan, databases, proxies, doors)
+        control = ControlServer(self._progress, databases, proxies, plan.functions_directory, switches)
         await self._serve_control(stack, control)
         stack.push_async_callback(databases.stop_all)
         # Last in, first out: our connections to the gateway are closed before it is asked to end.
@@ -104,7 +108,7 @@ class Supervisor:
             proxies[region.name] = await self._stage(f"proxy of {region.name}", starting)
         for region in plan.data_regions:
             opening = self._start_front_door(stack, region, session, tls[region.name])
-            await self._stage(f"front door of {region.name}", opening)
+            doors[region.name] = await self._stage(f"front door of {region.name}", opening)
 
     async def _stage(self, name: str, work: Awaitable[_Result]) -> _Result:
         began = time.monotonic()
@@ -133,14 +137,13 @@ class Supervisor:
         flows: Flows,
         creations: Creations,
     ) -> Proxy:
-        callers = Callers(self._plan, region, flows)
-        stack.push_async_callback(callers.close)
         proxy = Proxy(
             region=region.name,
             gateway=self._plan.gateway_url,
             session=session,
             log=log,
-            opened=callers.opened,
+            operator=self._plan.account_id,
+            identify=Callers(self._plan, region, flows).identify,
             kill=partial(kill_caller, self._plan.functions_directory),
             creations=creations,
         )
@@ -150,7 +153,7 @@ class Supervisor:
 
     async def _start_front_door(
         self, stack: AsyncExitStack, region: RegionPlan, session: aiohttp.ClientSession, tls: ssl.SSLContext
-    ) -> None:
+    ) -> Door:
         # Straight to the gateway: API Gateway looking at itself is no region's traffic.
         client = boto3.session.Session(**environment.credentials(self._plan)).client(
             "apigateway",
@@ -158,15 +161,17 @@ class Supervisor:
             endpoint_url=self._plan.gateway_url,
             config=Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=5),
         )
-        door = FrontDoor(
+        front = FrontDoor(
             host=directories.region_host(self._plan, region.place),
             address=region.address,
             gateway=self._plan.gateway_url,
             session=session,
             deployed=Deployed(partial(mappings_of, client)),
         )
-        runner = await start_server(door.handle, region.address, region.front_door_port, tls)
-        stack.push_async_callback(runner.cleanup)
+        door = Door(front.handle, region.address, region.front_door_port, tls)
+        await door.open()
+        stack.push_async_callback(door.close)
+        return door
 
     async def _start_aws(self, stack: AsyncExitStack) -> None:
         log = self._plan.logs / "aws.log"

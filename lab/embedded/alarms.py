@@ -16,7 +16,7 @@ from ministack.core.responses import get_region, request_scope
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from lab.embedded import deliveries
+from lab.embedded import deliveries, outage
 from lab.embedded.alarm_actions import ACTION_LISTS, act
 from lab.embedded.alarm_evaluation import MORE_THAN_ASKED, next_state, reason, rule_of
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError
@@ -134,11 +134,11 @@ def require_metrics(properties: Properties) -> None:
 
 def judge_all(seconds: float) -> None:
     """Every alarm whose turn it is, in its own region."""
-    now = time.time()
+    now, down = time.time(), outage.now().down
     for (account, region, _), alarm in cloudwatch._alarms.all_items():
         high = _shortest_period(alarm) < _HIGH_RESOLUTION
         every = min(seconds, _HIGH_RESOLUTION_SECONDS) if high else seconds
-        if now - alarm.get("_judged", 0.0) < every:
+        if region in down or now - alarm.get("_judged", 0.0) < every:
             continue
         alarm["_judged"] = now
         with request_scope(account, region):

@@ -19,7 +19,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, new_uuid
 from ministack.services import lambda_svc
 
-from lab.embedded import queues
+from lab.embedded import outage, queues
 from lab.embedded.handlers import Handlers, Properties, Response
 
 _log = logging.getLogger(__name__)
@@ -46,8 +46,10 @@ def _run(record: Properties, event: Any) -> None:
     settings = lambda_svc._event_invoke_config(record, "$LATEST") or {}
     retries = int(settings.get("MaximumRetryAttempts", _RETRIES))
     oldest = time.monotonic() + int(settings.get("MaximumEventAgeInSeconds", _AGE))
+    region = str(record["config"]["FunctionArn"]).split(":")[3]
     condition, attempts = "RetriesExhausted", 0
     while True:
+        outage.stand_still(region)  # what is queued is kept
         result = lambda_svc._execute_function(record, event)
         attempts += 1
         if not result.get("error"):

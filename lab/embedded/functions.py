@@ -22,6 +22,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from lab.described import Described
+from lab.embedded import outage
 from lab.embedded.handlers import Handler, Handlers, Properties
 from lab.embedded.packages import link_runtime_packages
 from lab.network import Placement, reach_of_aws
@@ -156,8 +157,12 @@ class _Subprocess:
             return subprocess.Popen(command, **options)
         given = environment(config, options["env"], self._plan, self._packages)
         options["env"] = {**given, **self._ways_to_aws(config, given["AWS_REGION"])}
+        if outage.is_down(given["AWS_REGION"]):
+            raise OSError(f"{given['AWS_REGION']} is down")
         process = subprocess.Popen([command[0], *_ISOLATED, *command[1:]], **options)
         record_function(self._plan, process.pid, config)
+        if outage.is_down(given["AWS_REGION"]):
+            process.kill()  # whoever killed the others had not seen this one
         return process
 
     def _ways_to_aws(self, config: Config, region: str) -> dict[str, str]:

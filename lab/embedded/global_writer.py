@@ -156,8 +156,7 @@ class GlobalWriter:
         _note(change.new, f"{what} {'completed' if promoted else 'failed'}.")
         _show(change, None)
         if promoted:
-            time.sleep(self._rejoin_seconds)
-            self._attach_when_possible(change)
+            self._attach_when_possible(change, self._rejoin_seconds)
 
     def _promoted(self, change: Change, promote: Callable[[str], None]) -> bool:
         """Whether the new member is the writer, as its database is; the old one takes no part then."""
@@ -176,12 +175,15 @@ class GlobalWriter:
                 old["SynchronizationStatus"] = "pending-resync"
         return True
 
-    def _attach_when_possible(self, change: Change) -> None:
+    def _attach_when_possible(self, change: Change, patience: float = 0.0) -> None:
+        """Not before the old writer has been there, and within reach, for so long."""
         after = f"resynchronizing members of {_named(change.new)} after global failover."
-        said = False
+        said, since = False, time.monotonic()
         while change.stands():
             try:
-                if self._is_up(_region(change.old)) and self._is_up(_region(change.new)):
+                if not (self._is_there(_region(change.old)) and self._is_there(_region(change.new))):
+                    since = time.monotonic()
+                elif time.monotonic() - since >= patience:
                     if not said:
                         _note(change.new, f"Started {after}")
                         said = True
@@ -205,6 +207,9 @@ class GlobalWriter:
     def _is_up(self, region: str) -> bool:
         database = self._databases.status()["databases"][region]
         return not (database["stopped"] or database["frozen"])
+
+    def _is_there(self, region: str) -> bool:
+        return self._is_up(region) and not self._databases.status()["databases"][region]["isolated"]
 
 
 def under_way(global_cluster: Record | None) -> Response | None:

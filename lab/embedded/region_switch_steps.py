@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ministack.services import iam, sts
 
-from lab.embedded import service_roles
+from lab.embedded import outage, service_roles
 from lab.embedded.handlers import Properties
 from lab.embedded.region_switch_state import Execution
 
@@ -57,6 +57,16 @@ class Block:
             raise Cancelled
         if seconds >= left:
             raise StepFailed(f"timed out: {why}")
+
+    def ask(self, call: Callable[..., Any], **request: Any) -> Any:
+        """An execution stands still with its region, and goes on with it."""
+        while True:
+            outage.stand_still(self.execution.region)
+            try:
+                return call(**request)
+            except BotoCoreError:
+                if not outage.is_down(self.execution.region):
+                    raise
 
 
 def clients(execution: Execution, role_arn: str, endpoint_url: str) -> Callable[[str], Any]:
@@ -129,9 +139,11 @@ def _run_step(execution: Execution, step: Properties, role_arn: str, endpoint_ur
 
 def invoke(block: Block) -> None:
     """The function of the region that is activated, again and again until it ends well or the time is up."""
+    region = block.execution.region
     lambdas, deadline = block.client("lambda"), block.deadline()
-    function = _own([one["arn"] for one in block.config["lambdas"]], block.execution.region)
+    function = _own([one["arn"] for one in block.config["lambdas"]], region)
     while True:
+        outage.stand_still(region)
         why = _failure(lambdas, function)
         if why is None:
             return
@@ -150,26 +162,28 @@ def _failure(lambdas: Any, function: str) -> str | None:
 
 
 def promote(block: Block) -> None:
-    """Nothing to do where the region's cluster is the writer already; what RDS refuses fails the step."""
+    """Nothing to do where the region's cluster is the writer already, or becomes it by somebody else's doing;
+    what RDS refuses fails the step.
+    """
     databases, deadline = block.client("rds"), block.deadline()
     ledger = str(block.config["globalClusterIdentifier"])
     target = _own(block.config["databaseClusterArns"], block.execution.region)
-    if _writer(databases, ledger) == target:
-        return
     wanted = {"GlobalClusterIdentifier": ledger, "TargetDbClusterIdentifier": target}
     ungraceful = (block.config.get("ungraceful") or {}).get("ungraceful")
-    if block.config["behavior"] == "failover" or (block.execution.mode == "ungraceful" and ungraceful):
-        databases.failover_global_cluster(**wanted, AllowDataLoss=True)
-    else:
-        databases.switchover_global_cluster(**wanted)
-    while _writer(databases, ledger) != target:
+    loses = block.config["behavior"] == "failover" or (block.execution.mode == "ungraceful" and ungraceful)
+    asked = False
+    while True:
+        described = block.ask(databases.describe_global_clusters, GlobalClusterIdentifier=ledger)
+        (found,) = described["GlobalClusters"]
+        if target in (one["DBClusterArn"] for one in found["GlobalClusterMembers"] if one["IsWriter"]):
+            return
+        if not asked and (found.get("FailoverState") or {}).get("ToDbClusterArn") != target:
+            if loses:
+                block.ask(databases.failover_global_cluster, **wanted, AllowDataLoss=True)
+            else:
+                block.ask(databases.switchover_global_cluster, **wanted)
+            asked = True
         block.pause(_LOOK_EVERY, deadline, f"{target} is not the writer of {ledger}")
-
-
-def _writer(databases: Any, ledger: str) -> str | None:
-    (found,) = databases.describe_global_clusters(GlobalClusterIdentifier=ledger)["GlobalClusters"]
-    writers = [member["DBClusterArn"] for member in found["GlobalClusterMembers"] if member["IsWriter"]]
-    return str(writers[0]) if writers else None
 
 
 def _own(arns: list[str], region: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services import eventbridge, lambda_svc, scheduler
 
-from lab.embedded import asynchronous, key_use, metrics, queues, service_roles
+from lab.embedded import asynchronous, key_use, metrics, outage, queues, service_roles
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, Response, checked
 from lab.embedded.key_use import DECRYPT
 
@@ -124,7 +124,9 @@ def _targeted(inherited: Callable[..., None]) -> Callable[..., None]:
 
 
 def run(schedule: Properties) -> None:
-    """One run, in the schedule's account and region."""
+    """One run, in the schedule's account and region; what would have run in a dead region never does."""
+    if outage.is_down(get_region()):
+        return
     target = schedule["Target"]
     dimensions = {"ScheduleGroup": str(schedule["GroupName"])}
     metrics.record("AWS/Scheduler", "InvocationAttemptCount", 1, "Count", dimensions)

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from ministack import app
-from ministack.core.responses import new_uuid, request_scope
+from ministack.core.responses import get_region, new_uuid, request_scope
 from ministack.services import cloudformation
 from ministack.services.cloudformation import handlers
 
+from lab.embedded import outage
 from lab.embedded.handlers import ResourceError, Response, checked
 from lab.embedded.stackset_state import Instance, StackSet
 
@@ -42,6 +43,7 @@ def take_templates_from_stack_sets() -> None:
 
 def deploy(stack_set: StackSet, instance: Instance) -> None:
     """Create the instance's stack, or bring it to the set's template and parameters."""
+    _require_way(instance)
     with request_scope(instance.account, instance.region):
         stack = _stack(instance)
         if stack is not None and stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
@@ -68,9 +70,16 @@ def deploy(stack_set: StackSet, instance: Instance) -> None:
 
 
 def delete(instance: Instance) -> None:
+    _require_way(instance)
     with request_scope(instance.account, instance.region):
         if _stack(instance) is not None:
             _delete(instance)
+
+
+def _require_way(instance: Instance) -> None:
+    """Between the region the set is kept in, and the instance's. What AWS says then is nowhere documented."""
+    if not outage.now().reaches(get_region(), instance.region):
+        raise StackFailedError(f"{instance.region} does not answer")
 
 
 def _delete(instance: Instance) -> None:

@@ -1,9 +1,11 @@
 """What the tests of the embedded AWS share: clients that reach nothing else, and waiting for a condition."""
 
 import json
+import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +15,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab import outages
+from lab.outages import Outages
 from lab.plan import LabPlan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +56,17 @@ class EmbeddedAws:
 
 def unique(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def during(aws: EmbeddedAws, now: Outages) -> Iterator[None]:
+    directory = aws.plan.outages_file.parent
+    directory.mkdir(exist_ok=True)
+    outages.write(aws.plan.outages_file, now)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory)
 
 
 def deploy(aws: EmbeddedAws, stack: str, template: dict[str, Any], region: str = HOME, **request: Any) -> str:

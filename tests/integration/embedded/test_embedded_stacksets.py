@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.outages import Outages
 from tests.integration.embedded.embedded_aws import (
     HOME,
     PEER,
     WITNESS,
     EmbeddedAws,
     deploy,
+    during,
     eventually,
     outcome,
 )
@@ -516,3 +518,23 @@ def test_a_stopped_operation_finishes_its_region_and_cancels_the_rest(
         signal(aws, name, HOME)
     assert finished(client, name, operation)["Status"] == "STOPPED"
     assert results(client, name, operation)[PEER] == ("CANCELLED", "Cancelled by user")
+
+
+@pytest.mark.parametrize(
+    "now", [Outages(down=frozenset({PEER})), Outages(cut=frozenset({PEER})), Outages(down=frozenset({HOME}))]
+)
+def test_no_stack_is_changed_in_a_region_that_does_not_answer(
+    aws: EmbeddedAws, administration: str, now: Outages
+) -> None:
+    name = unique("outage")
+    client = create_set(aws, administration, name, topic_template(unique("topic")))
+    with during(aws, now):
+        operation = client.create_stack_instances(
+            StackSetName=name, Accounts=[aws.plan.account_id], Regions=[PEER]
+        )["OperationId"]
+        assert finished(client, name, operation)["Status"] == "FAILED"
+    assert results(client, name, operation) == {PEER: ("FAILED", f"{PEER} does not answer")}
+    again = client.update_stack_set(
+        StackSetName=name, TemplateBody=topic_template(unique("topic")), Accounts=[], Regions=[]
+    )["OperationId"]
+    eventually(lambda: finished(client, name, again)["Status"] == "SUCCEEDED", "the set is in the region")

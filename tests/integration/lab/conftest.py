@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import boto3.session
 import pytest
@@ -13,13 +15,19 @@ from lab.plan import LabPlan, plan_lab
 REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
-    plan = plan_lab(directory=tmp_path_factory.mktemp("lab"), regions=REGIONS, domain="payments.test")
+@contextmanager
+def running_lab(directory: Path) -> Iterator[LabPlan]:
+    plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test")
     plan = replace(plan, alarm_seconds=1.0, rejoin_seconds=1.0)  # what takes minutes on AWS
     lifecycle.bring_up(plan, lambda _stage, _seconds: None)
     yield plan
     lifecycle.tear_down(plan.directory)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
+    with running_lab(tmp_path_factory.mktemp("lab")) as plan:
+        yield plan
 
 
 @pytest.fixture(scope="session")

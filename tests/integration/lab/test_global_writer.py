@@ -1,6 +1,7 @@
 """Another member of a global cluster becomes the writer: what is kept, what is lost, and who follows whom."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -79,6 +80,7 @@ def ledger(lab: LabPlan, aws: boto3.session.Session) -> Iterator[Global]:
     yield made
     control = Control(lab.control_socket)
     for region in OTHER:
+        control.restore_region(region)
         control.delay_replication(region, 0)
         control.isolate_database(region, isolated=False)
         control.start_database(region)
@@ -276,6 +278,54 @@ def test_a_failover_does_not_ask_a_region_that_does_not_answer(
     eventually(ledger.is_settled, LONG)
     post(lab, PRIMARY, 3)
     eventually(lambda: held(lab, SECONDARY) == {1, 2, 3})
+
+
+def test_a_writer_whose_region_died_comes_back_as_what_it_was_and_is_attached(
+    lab: LabPlan, ledger: Global, control: Control
+) -> None:
+    post(lab, PRIMARY, 1)
+    eventually(lambda: held(lab, SECONDARY) == {1})
+    control.delay_replication(SECONDARY, 20)
+    post(lab, PRIMARY, 2)
+    assert control.kill_region(PRIMARY)
+    with pytest.raises(psycopg.OperationalError):
+        connect(lab, PRIMARY)
+    with pytest.raises(ClientError, match="InvalidGlobalClusterStateFault"):
+        ledger.switch_over(SECONDARY)
+    with pytest.raises(ControlError, match="us-east-1 is down"):
+        control.start_database(PRIMARY)
+    ledger.fail_over(SECONDARY)
+    eventually(lambda: writes(lab, SECONDARY), LONG)
+    post(lab, SECONDARY, 3)
+    time.sleep(3)  # Aurora waits for it to be there, not for the clock
+    assert control.restore_region(PRIMARY)
+    assert held(lab, PRIMARY) == {1, 2}
+    assert writes(lab, PRIMARY)
+    control.delay_replication(SECONDARY, 0)
+    eventually(ledger.is_settled, LONG)
+    eventually(lambda: held(lab, PRIMARY) == {1, 3})
+    assert not writes(lab, PRIMARY)
+
+
+@pytest.mark.parametrize("dies", [PRIMARY, SECONDARY])
+def test_a_region_that_dies_in_a_switchover_stays_dead_and_comes_back(
+    lab: LabPlan, ledger: Global, control: Control, dies: str
+) -> None:
+    control.delay_replication(SECONDARY, 2)
+    post(lab, PRIMARY, 1)
+    ledger.switch_over(SECONDARY)
+    eventually(lambda: not writes(lab, PRIMARY))  # it has ended; what it sent last is on its way
+    assert control.kill_region(dies)
+    with pytest.raises(psycopg.OperationalError):
+        readers(lab, dies)
+    control.delay_replication(SECONDARY, 0)
+    time.sleep(1)
+    with pytest.raises(psycopg.OperationalError):
+        readers(lab, dies)
+    assert control.restore_region(dies)
+    eventually(ledger.is_settled, LONG)
+    eventually(lambda: held(lab, PRIMARY) == {1} == held(lab, SECONDARY), LONG)
+    assert [region for region in OTHER if writes(lab, region)] == [ledger.writer()]
 
 
 def test_an_old_writer_that_cannot_be_rewound_is_copied_anew(

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -11,7 +12,8 @@ from aiohttp import web
 from yarl import URL
 
 from lab.faults import Mode, Rule
-from lab.proxy import Call, Proxy, State, describe, new_session, start_server
+from lab.outages import Outages
+from lab.proxy import Call, Proxy, describe, new_session, start_server
 from tests.ports import free_port
 
 SIGNED = (
@@ -26,12 +28,16 @@ DYNAMODB = {
 }
 JOURNAL = b'{"TableName": "journal", "Item": {"payment_id": {"S": "p"}}}'
 
+OPERATOR = "000000000000"
 Scenario = Callable[[aiohttp.ClientSession, str, Proxy, list[web.BaseRequest]], Awaitable[None]]
 Peer = tuple[str, int]
 
 
 def through_a_proxy(
-    scenario: Scenario, log: io.StringIO | None = None, kill: Callable[[Peer], object] = lambda _: None
+    scenario: Scenario,
+    log: io.StringIO | None = None,
+    kill: Callable[[Peer], object] = lambda _: None,
+    identify: Callable[[Peer], Awaitable[str]] | None = None,
 ) -> None:
     """Runs `scenario(session, url, proxy, seen)` with an echoing gateway behind a proxy."""
 
@@ -51,6 +57,8 @@ def through_a_proxy(
                 session=session,
                 log=log or io.StringIO(),
                 kill=kill,
+                operator=OPERATOR,
+                identify=identify,
             )
             behind = await start_server(gateway, "127.0.0.1", gateway_port)
             before = await start_server(proxy.handle, "127.0.0.1", proxy_port)
@@ -83,17 +91,57 @@ def test_path_host_headers_and_body_stay_as_they_were_signed() -> None:
     through_a_proxy(scenario)
 
 
-def test_a_closed_proxy_hangs_up_and_an_opened_one_serves_again() -> None:
+def test_what_is_out_of_reach_is_not_reached_whoever_asks() -> None:
+    log = io.StringIO()
+
     async def scenario(
         session: aiohttp.ClientSession, url: str, proxy: Proxy, seen: list[web.BaseRequest]
     ) -> None:
-        proxy.state = State.CLOSED
+        async def passes(region: str, key: str) -> bool:
+            credential = f"AWS4-HMAC-SHA256 Credential={key}/20261122/{region}/s3/aws4_request"
+            try:
+                async with session.get(url, headers={"Authorization": credential}):
+                    return True
+            except aiohttp.ClientError:
+                return False
+
+        functions, operators = "ASIA", OPERATOR
+        for outages, region, by_functions, by_operators in (
+            (Outages(), "us-east-2", True, True),
+            (Outages(down=frozenset({"us-east-2"})), "us-east-2", False, False),
+            (Outages(down=frozenset({"us-east-2"})), "us-east-1", True, True),
+            (Outages(down=frozenset({"us-east-1"})), "us-east-1", False, False),
+            (Outages(down=frozenset({"us-east-1"})), "us-east-2", False, True),
+            (Outages(cut=frozenset({"us-east-1"})), "us-east-1", True, True),
+            (Outages(cut=frozenset({"us-east-1"})), "us-east-2", False, True),
+            (Outages(cut=frozenset({"us-east-2"})), "us-east-2", False, True),
+            (Outages(cut=frozenset({"us-west-2"})), "us-east-2", True, True),
+            (Outages(frozen=frozenset({"us-east-2"})), "us-east-2", True, True),
+        ):
+            proxy.go_by(outages)
+            assert await passes(region, functions) is by_functions, (outages, region)
+            assert await passes(region, operators) is by_operators, (outages, region)
+
+    through_a_proxy(scenario, log)
+    entries = [json.loads(line) for line in log.getvalue().splitlines()]
+    unreached = {(one["target"], one["status"]) for one in entries if one["fault"] == "unreachable"}
+    assert unreached == {("us-east-1", 0), ("us-east-2", 0)}
+    assert [one["operator"] for one in entries[:2]] == [False, True]
+
+
+def test_what_is_under_way_ends_with_the_way() -> None:
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, proxy: Proxy, _seen: list[web.BaseRequest]
+    ) -> None:
+        proxy.set_faults([Rule(Mode.DELAY, seconds=60.0)])
+        asked = asyncio.ensure_future(session.get(url, headers={"Authorization": SIGNED}))
+        await asyncio.sleep(0.1)
+        proxy.go_by(Outages(down=frozenset({"us-west-2"})))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        proxy.go_by(Outages(down=frozenset({"us-east-2"})))
         with pytest.raises(aiohttp.ClientError):
-            await session.get(url)
-        assert not seen
-        proxy.state = State.OPEN
-        async with session.get(url) as answer:
-            assert answer.status == 418
+            await asyncio.wait_for(asked, 5)
 
     through_a_proxy(scenario)
 
@@ -111,9 +159,31 @@ def test_every_call_is_logged_with_who_called_what() -> None:
 
     through_a_proxy(scenario, log)
     entry = json.loads(log.getvalue())
-    assert entry.keys() == {"at", "region", "service", "action", "access_key", "status", "ms", "fault"}
-    assert (entry["region"], entry["service"], entry["action"]) == ("us-east-1", "s3", "DescribeDBClusters")
-    assert (entry["access_key"], entry["status"]) == ("AKID", 418)
+    assert (entry["caller"], entry["target"]) == ("us-east-1", "us-east-2")
+    assert (entry["service"], entry["operation"], entry["resource"]) == ("s3", "DescribeDBClusters", "")
+    assert (entry["function"], entry["operator"], entry["access_key"]) == ("", False, "AKID")
+    assert (entry["status"], entry["fault"]) == (418, "")
+    assert abs(entry["at"] - time.time()) < 60
+
+
+def test_the_log_names_what_was_asked_for_and_the_function_that_asked() -> None:
+    log = io.StringIO()
+
+    async def scenario(
+        session: aiohttp.ClientSession, url: str, _proxy: Proxy, _seen: list[web.BaseRequest]
+    ) -> None:
+        async with session.post(url, data=JOURNAL, headers=DYNAMODB):
+            pass
+        async with session.get(f"{url}/bucket/key", headers={"Authorization": SIGNED}):
+            pass
+
+    async def identify(_client: Peer) -> str:
+        return "payments-api-primary-lab"
+
+    through_a_proxy(scenario, log, identify=identify)
+    entries = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [one["resource"] for one in entries] == ["journal", "/bucket/key"]
+    assert {one["function"] for one in entries} == {"payments-api-primary-lab"}
 
 
 @pytest.mark.parametrize(
@@ -197,4 +267,4 @@ def test_a_call_is_described_by_its_target_its_query_or_its_path() -> None:
     assert describe("POST", "/", {}, target, None) == Call("s3", "us-east-2", "PutItem", "AKID")
     presigned = {"X-Amz-Credential": "KEY/20261122/us-east-1/sts/aws4_request", "Action": "GetCallerIdentity"}
     assert describe("GET", "/", presigned, {}, None) == Call("sts", "us-east-1", "GetCallerIdentity", "KEY")
-    assert describe("GET", "/b/k", {}, {}, None) == Call("", "", "GET /b/k", "")
+    assert describe("GET", "/b/k", {}, {}, None) == Call("", "", "GET /b/k", "", "/b/k")
