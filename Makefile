@@ -4,6 +4,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 AUDIT := .build/audit
 AUDIT_INSTALLED := $(AUDIT)/.installed
+BROWSER := .build/browser
+BROWSER_INSTALLED := $(BROWSER)/.installed
 TEMPLATES := zone root foundation data service witness
 # What `sam` deploys: its --lint is cfn-lint, which reads the others by itself.
 DEPLOYED := zone root
@@ -15,7 +17,7 @@ MAKEFLAGS += $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: setup demo test check format lint types templates fast bench audit clean
 
-setup: $(INSTALLED)
+setup: $(INSTALLED) $(BROWSER_INSTALLED)
 
 $(INSTALLED): requirements.txt constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH: install Python 3.11, or say 'make PYTHON=...'" >&2; exit 2; }
@@ -28,7 +30,7 @@ $(INSTALLED): requirements.txt constraints.txt
 demo: $(INSTALLED)
 	@$(BIN)/python -m lab.demo
 
-test: check
+test: check $(BROWSER_INSTALLED)
 	$(BIN)/python -m pytest tests/model --states 30000 --faults 2
 	$(BIN)/python -m pytest tests/integration
 
@@ -73,6 +75,15 @@ $(AUDIT_INSTALLED): tools/audit/requirements.txt tools/audit/package.json tools/
 	@$(AUDIT)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/audit/requirements.txt
 	@cp tools/audit/package.json tools/audit/package-lock.json $(AUDIT)
 	@npm ci --prefix $(AUDIT) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What looks at the report of a drill. It brings its own npm: nobody has to have Node.js.
+$(BROWSER_INSTALLED): tools/browser/requirements.txt tools/browser/package.json tools/browser/package-lock.json | $(INSTALLED)
+	@echo "Installing a browser for the tests into $(BROWSER) (once) ..."
+	@rm -rf $(BROWSER)
+	@$(PYTHON) -m venv $(BROWSER)/venv
+	@$(BROWSER)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/browser/requirements.txt
+	@$(BROWSER)/venv/bin/python -m tools.browser
 	@touch $@
 
 clean:
