@@ -40,6 +40,18 @@ def add_boundary(template: Template, settings: Settings) -> iam.ManagedPolicy:
     return template.add_resource(keep(boundary, disposable=settings.test_environment))
 
 
+def add_drill_boundary(template: Template, settings: Settings) -> iam.ManagedPolicy:
+    """Of the roles that faults are made by, which may do what no other role may, and nothing else."""
+    return template.add_resource(
+        iam.ManagedPolicy(
+            "DrillBoundary",
+            ManagedPolicyName=settings.names.shared(policies.DRILL_BOUNDARY),
+            Description="The most that a role of a drill may ever do",
+            PolicyDocument=policies.document(*_drill_statements(settings)),
+        )
+    )
+
+
 def _statements(settings: Settings) -> list[Statement]:
     names = settings.names
     places: tuple[Place, ...] = ("primary", "secondary")
@@ -175,5 +187,60 @@ def _statements(settings: Settings) -> list[Statement]:
                 s3.ReplicateTags,
             ],
             *buckets,
+        ),
+    ]
+
+
+def _drill_statements(settings: Settings) -> list[Statement]:
+    data_regions = [settings.regions.primary, settings.regions.secondary]
+    in_regions = Condition(StringEquals({"aws:RequestedRegion": data_regions}))
+    places: tuple[Place, ...] = ("primary", "secondary")
+    tables = f"table/{settings.names.shared('*')}"
+    return [
+        allow(
+            "FindTargets",
+            [
+                dynamodb.DescribeTable,
+                ec2.DescribeManagedPrefixLists,
+                ec2.DescribeNetworkAcls,
+                ec2.DescribeSubnets,
+                ec2.DescribeVpcs,
+                logs.CreateLogDelivery,
+                logs.DescribeLogGroups,
+                logs.DescribeResourcePolicies,
+                logs.PutResourcePolicy,
+                rds.DescribeDBInstances,
+                tag.GetResources,
+            ],
+            "*",
+            condition=in_regions,
+        ),
+        allow(
+            "CutOff",
+            [
+                ec2.CreateNetworkAcl,
+                ec2.CreateNetworkAclEntry,
+                ec2.CreateTags,
+                ec2.DeleteNetworkAcl,
+                ec2.ReplaceNetworkAclAssociation,
+            ],
+            *(arn("ec2", f"{kind}/*", region="*") for kind in ("network-acl", "subnet", "vpc")),
+            condition=in_regions,
+        ),
+        allow(
+            "PauseReplication",
+            [
+                dynamodb.DeleteResourcePolicy,
+                dynamodb.GetResourcePolicy,
+                dynamodb.InjectError,
+                dynamodb.PutResourcePolicy,
+            ],
+            arn("dynamodb", tables, region="*"),
+            arn("dynamodb", f"{tables}/stream/*", region="*"),
+        ),
+        allow(
+            "Restart",
+            [rds.RebootDBInstance],
+            *(arn("rds", f"db:{settings.names.regional('*', place)}", region="*") for place in places),
         ),
     ]

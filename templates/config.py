@@ -149,6 +149,10 @@ class Failover(Struct, frozen=True):
     automatic: Flag
 
 
+class Drills(Struct, frozen=True):
+    faults: Flag
+
+
 class Functions(Struct, frozen=True):
     """``host`` never gets further than this module: it is replaced by what the machine at hand has."""
 
@@ -170,6 +174,7 @@ class Settings(Struct, frozen=True):
     alerts: Alerts
     audit: Audit
     failover: Failover
+    drills: Drills
     functions: Functions
     test_environment: Flag = False
     """Nothing is protected against deletion."""

@@ -42,8 +42,13 @@ def granted(settings: Settings, hosted_zone_id: Value) -> Mapping[str, list[Stat
     return {
         "network": _network(settings),
         "api": [*_apis(settings), *_certificates(settings), *_firewalls(settings), *_records(hosted_zone_id)],
-        "code": [*_stacks(settings.names), *_functions(settings), *_roles(settings.names)],
-        "events": [*_schedules(settings), *_queues(settings), *_rotation(settings)],
+        "code": [*_stacks(settings.names), *_functions(settings), *_roles(settings)],
+        "events": [
+            *_schedules(settings),
+            *_queues(settings),
+            *_rotation(settings),
+            *_experiments(settings),
+        ],
         "watch": [*_log_groups(settings), *_alarms(settings), *_topics(settings)],
         "data": [*_databases(settings), *_backups(settings)],
         "storage": [*_keys(settings), *_buckets(settings)],
@@ -412,6 +417,40 @@ def _schedules(settings: Settings) -> list[Statement]:
     ]
 
 
+def _experiments(settings: Settings) -> list[Statement]:
+    """A template's id is the service's. Its faults are AWS's, and whoever names one needs leave for it."""
+    regions = _in_regions(settings)
+    templates = arn("fis", "experiment-template/*", region="*")
+    changes = _of("fis", "UpdateExperimentTemplate")
+    return [
+        allow("FindExperiments", _of("fis", "ListExperimentTemplates"), "*", condition=regions),
+        allow(
+            "MakeExperiments",
+            _of(
+                "fis",
+                "CreateExperimentTemplate",
+                "GetExperimentTemplate",
+                "ListTagsForResource",
+                "TagResource",
+            ),
+            templates,
+            condition=regions,
+        ),
+        allow(
+            "UseFaults",
+            [*_of("fis", "CreateExperimentTemplate"), *changes],
+            arn("fis", "action/*", region="*"),
+            condition=regions,
+        ),
+        allow(
+            "ChangeOwnExperiments",
+            [*_of("fis", "DeleteExperimentTemplate", "UntagResource"), *changes],
+            templates,
+            condition=_tagged(settings),
+        ),
+    ]
+
+
 def _queues(settings: Settings) -> list[Statement]:
     regions = _in_all_regions(settings)
     return [
@@ -449,8 +488,12 @@ def _rotation(settings: Settings) -> list[Statement]:
     ]
 
 
-def _roles(names: Names) -> list[Statement]:
-    """Only within the boundary, which nothing here may change or take off, and never a role of `root`'s."""
+def _roles(settings: Settings) -> list[Statement]:
+    """Only within a boundary, which nothing here may change or take off, and never a role of `root`'s."""
+    names = settings.names
+    boundaries = [boundary_arn(names)]
+    if settings.drills.faults:
+        boundaries.append(boundary_arn(names, policies.DRILL_BOUNDARY))
     roles = [arn("iam", f"role/{name}", region="") for name in _everywhere(names)]
     return [
         allow("FindRoles", [iam_actions.ListRoles], "*"),
@@ -463,7 +506,7 @@ def _roles(names: Names) -> list[Statement]:
                 iam_actions.PutRolePolicy,
             ],
             *roles,
-            condition=Condition(StringEquals({"iam:PermissionsBoundary": boundary_arn(names)})),
+            condition=Condition(StringEquals({"iam:PermissionsBoundary": boundaries})),
         ),
         allow(
             "MakeRoles",
@@ -505,7 +548,14 @@ _LINKED = (
 def _log_groups(settings: Settings) -> list[Statement]:
     regions = _in_all_regions(settings)
     witness = settings.names.regional("*", "witness")
-    groups = ("/aws/lambda/{}", "/aws/rds/cluster/{}", "/aws/vpc/{}", "/aws/apigateway/{}", "aws-waf-logs-{}")
+    groups = (
+        "/aws/lambda/{}",
+        "/aws/rds/cluster/{}",
+        "/aws/vpc/{}",
+        "/aws/fis/{}",
+        "/aws/apigateway/{}",
+        "aws-waf-logs-{}",
+    )
     return [
         # Whoever has AWS WAF's logs delivered sets the delivery up, and the account's leave for it.
         allow(

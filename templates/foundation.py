@@ -68,6 +68,7 @@ def _add_data_key(template: Template, settings: Settings) -> kms.Key:
                 names.log_group(f"{names.service}-*"),
                 f"/aws/rds/cluster/{names.service}-*/postgresql",
                 f"/aws/vpc/{names.service}-*",
+                f"/aws/fis/{names.service}-*",
                 f"/aws/apigateway/{names.service}-*",
                 "API-Gateway-Execution-Logs_*",  # API Gateway goes on with the API's id
                 f"aws-waf-logs-{names.service}-*",  # AWS WAF writes to no other

@@ -79,5 +79,5 @@ class Names(NamedTuple):
         yield BoundedName("RDS cluster", self.regional("ledger", "secondary"), 63)
         yield BoundedName("RDS instance", self.regional("ledger-1", "secondary"), 63)
         yield BoundedName("Lambda function", self.regional("migrate", "secondary"), 64)
-        yield BoundedName("IAM role", self.regional("settle-schedule", "secondary"), 64)
+        yield BoundedName("IAM role", self.regional("drill-region-loss", "secondary"), 64)
         yield BoundedName("certificate", self.host("secondary"), 64)

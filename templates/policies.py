@@ -26,6 +26,7 @@ from templates.names import Names
 ACCOUNT = Ref("AWS::AccountId")
 Value = str | AWSHelperFn
 BOUNDARY = "boundary"
+DRILL_BOUNDARY = "drill-boundary"
 
 
 def named(pattern: str, **values: Value) -> Value:
@@ -53,11 +54,11 @@ def endpoint(service: str, region: Value) -> Sub:
     return Sub(f"{service}.{region}.${{AWS::URLSuffix}}")
 
 
-def boundary_arn(names: Names) -> Sub:
+def boundary_arn(names: Names, boundary: str = BOUNDARY) -> Sub:
     """The most that a role of a regional stack may do. `root` makes it before any of them, and no role can be
     made there without it (see templates/boundary.py).
     """
-    return arn("iam", f"policy/{names.shared(BOUNDARY)}", region="")
+    return arn("iam", f"policy/{names.shared(boundary)}", region="")
 
 
 def document(*statements: Statement) -> PolicyDocument:

@@ -9,7 +9,7 @@ from troposphere import AWSObject, Output, Parameter, Template, awslambda, cloud
 from templates import foundation, service, zone
 from templates.alarms import names_in
 from templates.audit import add_trail
-from templates.boundary import add_boundary
+from templates.boundary import add_boundary, add_drill_boundary
 from templates.config import Settings
 from templates.credentials import add_credentials
 from templates.custom import ControlRecord, EmptiedBuckets, PublishedCode, StackSetOutputs, StackSetRoles
@@ -44,9 +44,11 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     function = add_rollout(template, settings)
     hosted_zone_id: Value = settings.dns.hosted_zone_id or zone.HOSTED_ZONE_ID.read(names)
     roles = add_roles(template, settings, function.Role, hosted_zone_id)
-    boundary = add_boundary(template, settings)
+    boundaries = [add_boundary(template, settings)]
+    if settings.drills.faults:
+        boundaries.append(add_drill_boundary(template, settings))
     ready = template.add_resource(_roles_ready(settings, function, roles))
-    ready.DependsOn = [boundary]
+    ready.DependsOn = boundaries
     foundations = add_stack_set(
         template,
         settings,

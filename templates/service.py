@@ -14,6 +14,7 @@ from templates.api import ApiPlan, add_api, problem, problems
 from templates.config import Settings
 from templates.custom import SchemaMigration
 from templates.dead_letters import add_dead_letters, add_event_config, may_send_dead_letters
+from templates.drills import add_drills
 from templates.encryption import KEY_ARN
 from templates.firewall import FirewallPlan, add_firewall
 from templates.functions import MIGRATIONS_PACKAGE, FunctionPlan, add_function
@@ -116,8 +117,12 @@ def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperF
         alarms=here(partial(names.regional, "*")),
     )
     add_health_condition(template)
-    for plan in alarm_plans(settings, health_check):
-        add_alarm(template, data_site(settings), topic, plan)
+    rung = {
+        plan.title: add_alarm(template, data_site(settings), topic, plan)
+        for plan in alarm_plans(settings, health_check)
+    }
+    if settings.drills.faults:
+        add_drills(template, settings, rung)
     template.add_output(
         Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.arn)
     )

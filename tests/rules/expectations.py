@@ -4,6 +4,8 @@ _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
 _TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish", "Probe")
 _STEPS = ("Fence", "Recover")
+_STOPS = ("Differences", "OldestOpenEntry")  # drills, where there are any
+_FAULTS = ("RegionLoss", "Partition", "LedgerLoss")
 _FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate", *_STEPS)
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
@@ -42,7 +44,7 @@ LEAVES: dict[str, dict[str, str]] = {
         "DatabaseFromPeer": "lets the database hear the other region's functions",
     },
     "service": {
-        **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS},
+        **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS if alarm not in _STOPS},
         "Subscriptionb69f14b8": "tells the operators",
         **{f"{function}Schedule": "starts the function by the clock" for function in _TIMED},
         **{f"{function}Function": "invoked by its name, by Region switch" for function in _STEPS},
@@ -73,7 +75,13 @@ LEAVES: dict[str, dict[str, str]] = {
     },
 }
 
-OPTIONAL_LEAVES: dict[str, dict[str, str]] = {"root": {"AuditKeyAlias": "operators find the key by it"}}
+TRAIL_LEAVES: dict[str, dict[str, str]] = {"root": {"AuditKeyAlias": "operators find the key by it"}}
+FAULT_LEAVES: dict[str, dict[str, str]] = {
+    "service": {f"Drill{fault}": "started by people, found by its tag" for fault in _FAULTS}
+}
+FAULTLESS_LEAVES: dict[str, dict[str, str]] = {
+    "service": {f"{alarm}Alarm": "rings by being there" for alarm in _STOPS}
+}
 """Of what can be switched off."""
 
 KEPT: dict[str, str] = {
@@ -146,6 +154,16 @@ WILDCARDS: dict[str, str] = {
     "MakeNetworks": "cannot be named before they exist; bound to the regions",
     "MakePlans": "a plan's id is AWS Backup's",
     "Observe": "X-Ray and the tagging API know no resources",
+    "ChangeCopies": "copies have ids of EC2's; only those that FIS tagged as its own",
+    "ChangeOwnExperiments": "an experiment template's id is FIS's; bound to the regions and to our tags",
+    "CopyAcls": "copies have ids of EC2's; only with FIS's tag",
+    "CutOff": "what a subnet had before is put back: its own ACL, whichever that is",
+    "FindExperiments": "lists know no resources",
+    "FindTargets": "lists know no resources, and log deliveries belong to the region",
+    "MakeExperiments": "an experiment template's id is FIS's",
+    "PauseReplication": "a stream is named by when it was made",
+    "TagCopies": "copies have ids of EC2's; only as they are made",
+    "UseFaults": "which faults there are is FIS's affair; what they may touch, their roles say",
     "AwaitRecords": "a change's id is Route 53's",
     "ChangeHealthChecks": "a health check's id is Route 53's",
     "MakeHealthChecks": "these calls know no resources",

@@ -4,8 +4,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from tests.rules import keeping_laws, operating_laws, starting_laws
-from tests.rules.expectations import KEPT, LEAVES, OPTIONAL_LEAVES, REACHES, WILDCARDS
+from tests.rules import drilling_laws, keeping_laws, operating_laws, starting_laws
+from tests.rules.expectations import (
+    FAULT_LEAVES,
+    FAULTLESS_LEAVES,
+    KEPT,
+    LEAVES,
+    REACHES,
+    TRAIL_LEAVES,
+    WILDCARDS,
+)
 from tests.rules.reading import in_region, listed, of_type, references, statements, strings, walk
 from tests.rules.variants import IN_DATA_REGIONS, REGIONAL, Template, Variant
 
@@ -252,7 +260,9 @@ def every_reference_has_its_resource(name: str, template: Template, variant: Var
 
 def every_resource_has_a_reader(name: str, template: Template, variant: Variant) -> Iterator[str]:
     """Or is on the list of those that work by being there; what is on the list is there."""
-    expected = LEAVES[name] | (OPTIONAL_LEAVES.get(name, {}) if variant.settings.audit.trail else {})
+    settings = variant.settings
+    expected = LEAVES[name] | (TRAIL_LEAVES.get(name, {}) if settings.audit.trail else {})
+    expected |= (FAULT_LEAVES if settings.drills.faults else FAULTLESS_LEAVES).get(name, {})
     unread = template["Resources"].keys() - set(references([template["Resources"], template["Outputs"]]))
     yield from (f"{title} is read by nothing and not expected" for title in sorted(unread - expected.keys()))
     yield from (f"{title} is missing: {expected[title]}" for title in sorted(expected.keys() - unread))
@@ -353,6 +363,7 @@ LAWS: tuple[Law, ...] = (
     regions_do_not_reach_into_each_other,
     imports_are_published,
     root_rolls_out_in_order,
+    *drilling_laws.LAWS,
     *keeping_laws.LAWS,
     *operating_laws.LAWS,
     *starting_laws.LAWS,

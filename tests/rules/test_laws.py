@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules import keeping_laws, laws, operating_laws, starting_laws
+from tests.rules import drilling_laws, keeping_laws, laws, operating_laws, starting_laws
 from tests.rules.expectations import WILDCARDS
 from tests.rules.laws import LAWS, Law
 from tests.rules.reading import statements
@@ -98,6 +98,7 @@ FAULTS: dict[Law, tuple[str, str, str, object]] = {
     operating_laws.firewalls_log: ("service", "FirewallLogging", "RedactedFields", []),
     operating_laws.stages_keep_their_own_log: ("service", "ExecutionLogs", "LogGroupName", "/aws/apigateway"),
     operating_laws.keys_serve_who_publishes: ("foundation", "DataKey", "KeyPolicy", {}),
+    drilling_laws.drills_touch_only_what_they_name: ("service", "DrillPartition", "StopConditions", []),
     starting_laws.schedules_start_one_function_each: ("service", "SweepScheduleRole", "Policies", []),
     starting_laws.what_came_to_nothing_is_kept: ("service", "AuditEvents", "MaximumRetryAttempts", 1),
     starting_laws.queues_are_watched_and_over_tls_only: ("service", "DeadLettersAlarm", "Dimensions", []),

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from generator.render import render
-from templates.config import Audit, Database, Functions, Network, Regions, Settings, load
+from templates.config import Audit, Database, Drills, Functions, Network, Regions, Settings, load
 
 IN_DATA_REGIONS = ("foundation", "data", "service")
 REGIONAL = (*IN_DATA_REGIONS, "witness")
@@ -67,6 +67,10 @@ def _no_trail() -> Settings:
     return replace(_default(), audit=Audit(trail=False))
 
 
+def _no_faults() -> Settings:
+    return replace(_default(), drills=Drills(faults=False))
+
+
 def _test_environment() -> Settings:
     return load(_DEPLOYMENT, "lab", {})
 
@@ -79,6 +83,7 @@ SETTINGS = {
     "x86": _x86,
     "one-nat": _one_nat,
     "no-trail": _no_trail,
+    "no-faults": _no_faults,
     "test-environment": _test_environment,
 }
 

@@ -44,6 +44,8 @@ emails = ["oncall@example.com"]
 trail = true
 [failover]
 automatic = true
+[drills]
+faults = true
 [functions]
 runtime = "python3.11"
 architecture = "arm64"
@@ -61,7 +63,7 @@ SETS = (
 )
 SECTIONS = (
     "service, environment, regions, network, database, journal, dns, objectives, alerts, audit, failover,"
-    " functions, test_environment"
+    " drills, functions, test_environment"
 )
 
 
@@ -103,6 +105,7 @@ def test_what_is_delivered_is_what_the_brief_asks_for() -> None:
     assert (settings.objectives.rpo_minutes, settings.objectives.rto_minutes) == (15, 30)
     assert (settings.functions.runtime, settings.functions.architecture) == ("python3.11", "arm64")
     assert settings.failover.automatic
+    assert settings.drills.faults
     assert settings.dns.domain == "payments.example.com"
     assert settings.dns.hosted_zone_id is None
 
@@ -321,6 +324,7 @@ def test_an_override_counts_in_its_environment_only(tmp_path: Path) -> None:
             'automatic = "yes"',
             'failover.automatic: found "yes"; allowed: true or false',
         ),
+        ("faults = true", "faults = 1", "drills.faults: found 1; allowed: true or false"),
         (
             'runtime = "python3.11"',
             'runtime = "python3.9"',
@@ -417,9 +421,9 @@ def test_names_that_aws_would_refuse(tmp_path: Path) -> None:
         "deployment.toml: service: found 61 characters in"
         ' "payments-ledger-secondary-a-very-long-environment-name-indeed", the name of the Backup vault;'
         " allowed: at most 50 characters",
-        "deployment.toml: service: found 70 characters in"
-        ' "payments-settle-schedule-secondary-a-very-long-environment-name-indeed", the name of the IAM role;'
-        " allowed: at most 64 characters",
+        "deployment.toml: service: found 72 characters in"
+        ' "payments-drill-region-loss-secondary-a-very-long-environment-name-indeed", the name of the IAM'
+        " role; allowed: at most 64 characters",
     ]
 
 

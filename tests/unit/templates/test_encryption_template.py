@@ -36,6 +36,7 @@ def test_logs_are_encrypted_for_our_log_groups_only(policy: dict[str, Any]) -> N
         "/aws/lambda/payments-*",
         "/aws/rds/cluster/payments-*/postgresql",
         "/aws/vpc/payments-*",
+        "/aws/fis/payments-*",
         "/aws/apigateway/payments-*",
         "API-Gateway-Execution-Logs_*",
         "aws-waf-logs-payments-*",

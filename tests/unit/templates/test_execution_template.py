@@ -245,7 +245,10 @@ def test_no_service_is_granted_whole_but_the_stacks_themselves() -> None:
     assert wild == {("cloudformation:*", "MakeStacks")}
 
 
-_BOUNDARY = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/payments-boundary-prod"}
+_BOUNDARY, _DRILL_BOUNDARY = (
+    {"Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/payments-{boundary}-prod"}
+    for boundary in ("boundary", "drill-boundary")
+)
 
 
 def test_the_roles_it_makes_are_within_the_boundary() -> None:
@@ -257,12 +260,18 @@ def test_the_roles_it_makes_are_within_the_boundary() -> None:
             "iam:PutRolePermissionsBoundary",
             "iam:PutRolePolicy",
         ):
-            assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": _BOUNDARY}}
+            assert statement["Condition"] == {
+                "StringEquals": {"iam:PermissionsBoundary": [_BOUNDARY, _DRILL_BOUNDARY]}
+            }
     boundary = chosen.templates["root"]["Resources"]["Boundary"]["Properties"]
     assert boundary["ManagedPolicyName"] == "payments-boundary-prod"
-    roles = [role for name in REGIONAL for _, role in of_type(chosen.templates[name], "AWS::IAM::Role")]
-    assert len(roles) == 24
-    assert [role.get("PermissionsBoundary") for role in roles] == [_BOUNDARY] * len(roles)
+    roles = [
+        (title.startswith("Drill"), role.get("PermissionsBoundary"))
+        for name in REGIONAL
+        for title, role in of_type(chosen.templates[name], "AWS::IAM::Role")
+    ]
+    assert sorted(drill for drill, _ in roles) == [False] * 24 + [True] * 3
+    assert all(boundary == (_DRILL_BOUNDARY if drill else _BOUNDARY) for drill, boundary in roles)
 
 
 def test_it_passes_and_changes_roles_of_the_regional_stacks_only() -> None:
@@ -294,18 +303,23 @@ def _text(value: Any) -> str | None:
 def test_the_boundary_holds_whatever_the_roles_of_the_regions_are_granted(name: str) -> None:
     chosen = variant(name)
     root = in_region(chosen.templates["root"], chosen.settings.regions.primary)
-    limits_of = [statement for _, statement in statements(root["Resources"]["Boundary"])]
+    limits_of = {
+        policy["ManagedPolicyName"]: [statement for _, statement in statements(policy["PolicyDocument"])]
+        for title, policy in of_type(root, "AWS::IAM::ManagedPolicy")
+        if title.endswith("Boundary")
+    }
     outside = []
     for template in REGIONAL:
         for region in chosen.regions(template):
             for title, role in of_type(in_region(chosen.templates[template], region), "AWS::IAM::Role"):
+                limits_here = limits_of[role["PermissionsBoundary"]["Fn::Sub"].rpartition("/")[2]]
                 for _, statement in statements(role["Policies"]):
                     if statement["Effect"] == "Allow":
                         outside += [
                             (title, action, resource)
                             for action in statement["Action"]
                             for resource in map(_text, statement["Resource"])
-                            if not _within(limits_of, action, resource)
+                            if not _within(limits_here, action, resource)
                         ]
     assert not outside
 
