@@ -29,6 +29,7 @@ MODULES = (
     "encrypted_resources",
     "endpoint_policies",
     "events",
+    "experiments",
     "failed_updates",
     "flow_logs",
     "functions",

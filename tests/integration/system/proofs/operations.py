@@ -138,12 +138,23 @@ def _plan(plan: Resource) -> Found:
     return words
 
 
-def _template_words(value: Any) -> Any:
+def _experiment(experiment: Resource) -> Found:
+    answer = experiment.aws("fis").get_experiment_template(id=experiment.physical_id)
+    found: Found = _template_words(answer["experimentTemplate"])
+    return found
+
+
+# What their keys are called is the template's affair.
+_NAMED = {"Actions", "Parameters", "ResourceTags", "Tags", "Targets"}
+
+
+def _template_words(value: Any, *, names: bool = False) -> Any:
     """A template's words begin with a capital."""
     if isinstance(value, list):
         return [_template_words(one) for one in value]
     if isinstance(value, dict):
-        return {name[0].upper() + name[1:]: _template_words(one) for name, one in value.items()}
+        words = {name if names else name[0].upper() + name[1:]: one for name, one in value.items()}
+        return {word: _template_words(one, names=word in _NAMED and not names) for word, one in words.items()}
     return value
 
 
@@ -152,6 +163,7 @@ PROOFS = {
     "AWS::CloudTrail::Trail": _trail,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
+    "AWS::FIS::ExperimentTemplate": _experiment,
     "AWS::IAM::ManagedPolicy": _managed_policy,
     "AWS::IAM::Role": _role,
     "AWS::Lambda::Function": _function,
