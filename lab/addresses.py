@@ -4,6 +4,7 @@ import random
 import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
+from typing import Literal
 
 import psutil
 
@@ -13,15 +14,16 @@ PER_REGION = ("127.0.1.1", "127.0.2.1", "127.0.3.1")
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 
 Endpoint = tuple[str, int]
+Protocol = Literal["tcp", "udp"]
 
 
 class PortTakenError(Exception):
     """A port the lab was told to use belongs to somebody else."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, by: Protocol = "tcp") -> None:
         self.endpoint = endpoint
         address, port = endpoint
-        super().__init__(f"{address}:{port} is in use by {holder(endpoint)}")
+        super().__init__(f"{address}:{port} is in use by {holder(endpoint, by)}")
 
 
 def region_addresses(count: int) -> tuple[str, ...]:
@@ -39,12 +41,12 @@ def reader_address(address: str) -> str:
     return "::1" if address == LOOPBACK else str(ip_address(address) + 1)
 
 
-def can_bind(endpoint: Endpoint) -> bool:
+def can_bind(endpoint: Endpoint, by: Protocol = "tcp") -> bool:
     family = socket.AF_INET6 if ":" in endpoint[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the servers do: TIME_WAIT is no holder
+    kind = socket.SOCK_STREAM if by == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(family, kind) as probe:
+        if by == "tcp":  # as the servers do: TIME_WAIT is no holder
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(endpoint)
         except OSError:
@@ -59,22 +61,23 @@ def candidate_bases(size: int) -> Iterator[int]:
     return iter(bases)
 
 
-def require_free(endpoints: Iterable[Endpoint]) -> None:
+def require_free(endpoints: Iterable[Endpoint], by: Protocol = "tcp") -> None:
     for endpoint in endpoints:
-        if not can_bind(endpoint):
-            raise PortTakenError(endpoint)
+        if not can_bind(endpoint, by):
+            raise PortTakenError(endpoint, by)
 
 
-def holder(endpoint: Endpoint) -> str:
+def holder(endpoint: Endpoint, by: Protocol = "tcp") -> str:
     """'postgres (pid 4711)', as far as the operating system tells this user."""
     address, port = endpoint
     for process in psutil.process_iter(["pid", "name"]):
         try:
-            connections = process.net_connections(kind="tcp")
+            connections = process.net_connections(kind=by)
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
         for connection in connections:
-            if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+            open_to_all = by == "udp" or connection.status == psutil.CONN_LISTEN
+            if not open_to_all or not connection.laddr or connection.laddr.port != port:
                 continue
             if connection.laddr.ip in {address, "0.0.0.0", "::"}:  # noqa: S104 -- compared, not bound
                 return f"{process.info['name']} (pid {process.info['pid']})"

@@ -96,7 +96,9 @@ def show_status(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
-    click.echo(f"{described['domain']}   CA {described['ca_file']}   AWS {described['aws_endpoint_url']}")
+    dns = "{host}:{port}".format(**described["dns"])
+    ways = (f"CA {described['ca_file']}", f"AWS {described['aws_endpoint_url']}", f"DNS {dns}")
+    click.echo("   ".join((described["domain"], *ways)))
     for name, region in described["regions"].items():
         click.echo(f"{name}  {region['state']}\n  {region['api_base_url']}\n  {region['postgres_dsn']}")
     for merchant in described["merchants"]:

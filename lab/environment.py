@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from lab.certificates import write_private
 from lab.plan import LabPlan
-from ops.surroundings import CA_FILE, ENDPOINTS, HOSTS
+from ops.surroundings import CA_FILE, DIRECTORY, DOORS, ENDPOINTS, NAME_SERVER, TIME_SCALE
 
 # MiniStack takes an account's id as the key of its root user. Worthless anywhere else, by construction.
 _SECRET = "lab"  # noqa: S105 - not a secret: signatures of root keys are not checked
@@ -56,12 +56,10 @@ def variables(plan: LabPlan) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         CA_FILE: str(plan.ca_file),
         ENDPOINTS: json.dumps({name: region.proxy_url for name, region in plan.regions.items()}),
-        HOSTS: json.dumps(
-            {
-                f"{each.place}.{plan.domain}": [each.address, each.front_door_port]
-                for each in plan.data_regions
-            }
-        ),
+        NAME_SERVER: "{}:{}".format(*plan.dns),
+        DOORS: json.dumps(plan.doors),
+        DIRECTORY: str(plan.directory),
+        TIME_SCALE: f"{plan.time_scale:g}",
         "SAM_CLI_TELEMETRY": "0",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,

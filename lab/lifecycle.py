@@ -42,6 +42,7 @@ def running_plan(directory: Path) -> LabPlan | None:
 def bring_up(plan: LabPlan, progress: Progress) -> None:
     """Returns when every part answers. Raises PortTakenError or LabError and then leaves nothing behind."""
     require_free(plan.endpoints())
+    require_free([plan.dns], by="udp")
     plan.write()
     plan.logs.mkdir(parents=True, exist_ok=True)
     log = plan.logs / "supervisor.log"

@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.addresses import LOOPBACK, Endpoint, can_bind, candidate_bases, reader_address, region_addresses
+from lab.addresses import (
+    LOOPBACK,
+    PER_REGION,
+    Endpoint,
+    can_bind,
+    candidate_bases,
+    reader_address,
+    region_addresses,
+)
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / ".lab"
 PROFILE = "payments-lab"
@@ -17,7 +25,7 @@ PLAN_VARIABLE = "PAYMENTS_LAB_PLAN"  # where the embedded AWS finds the plan it 
 PLACES = ("primary", "secondary", "witness")
 ACCOUNT_ID = "000000000000"
 _EVERYBODY_S_SCRATCH = Path("/tmp")  # noqa: S108 - a directory of random name is made in it, for root alone
-_PORTS_PER_REGION = 10  # five are used; round numbers are easier to read in a log
+_PORTS_PER_REGION = 10  # eight are used at most; round numbers are easier to read in a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,11 @@ class RegionPlan:
     @property
     def proxy_url(self) -> str:
         return f"http://{self.address}:{self.proxy_port}"
+
+    @property
+    def public_address(self) -> str:
+        """What DNS answers for the region's host names; its own even where the host lends only one."""
+        return PER_REGION[PLACES.index(self.place)]
 
     @property
     def closed_url(self) -> str:
@@ -74,12 +87,15 @@ class LabPlan:
     directory: Path
     runtime_directory: Path
     gateway_port: int
+    dns_port: int  # on loopback, by UDP and TCP
     domain: str
     regions: dict[str, RegionPlan]
     profile: str = PROFILE
     account_id: str = ACCOUNT_ID
     database: str = "ledger"
     directory_table: str = "payments-directory-lab"
+    time_scale: float = 1.0
+    """What AWS's timers are multiplied by; leases and timeouts stay as they are."""
     alarm_seconds: float = 60.0
     """How often an alarm is judged; 60 on AWS, and 10 where it is of high resolution."""
     rejoin_seconds: float = 30.0
@@ -94,6 +110,17 @@ class LabPlan:
     @property
     def gateway_url(self) -> str:
         return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    @property
+    def dns(self) -> Endpoint:
+        return LOOPBACK, self.dns_port
+
+    @property
+    def doors(self) -> dict[str, Endpoint]:
+        """By the address that DNS answers, where that region's front door listens."""
+        return {
+            region.public_address: (region.address, region.front_door_port) for region in self.data_regions
+        }
 
     @property
     def aws_endpoint_url(self) -> str:
@@ -161,7 +188,7 @@ class LabPlan:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Everything the lab listens on."""
         of_regions = [endpoint for region in self.regions.values() for endpoint in region.endpoints()]
-        return ((LOOPBACK, self.gateway_port), *of_regions)
+        return ((LOOPBACK, self.gateway_port), self.dns, *of_regions)
 
     def write(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -199,6 +226,7 @@ def plan_lab(
             directory=directory.resolve(),
             runtime_directory=runtime,
             gateway_port=base,
+            dns_port=base + 7,
             domain=domain,
             account_id=account_id,
             database=database,
@@ -210,7 +238,8 @@ def plan_lab(
                 for index, (place, address) in enumerate(zip(PLACES, addresses, strict=True))
             },
         )
-        if base_port is not None or all(can_bind(endpoint) for endpoint in plan.endpoints()):
+        free = all(can_bind(endpoint) for endpoint in plan.endpoints()) and can_bind(plan.dns, by="udp")
+        if base_port is not None or free:
             return plan
     raise RuntimeError("no free block of ports between 20000 and 32000 on the loopback addresses")
 

@@ -14,7 +14,7 @@ def describe(plan: LabPlan) -> dict[str, Any]:
     live = Control(plan.control_socket).status()
     password = plan.superuser_password_file.read_text()
     return {
-        "dns": {"host": None, "port": None},
+        "dns": dict(zip(("host", "port"), plan.dns, strict=True)),
         "domain": plan.domain,
         "aws_endpoint_url": plan.aws_endpoint_url,
         "ca_file": str(plan.ca_file),

@@ -54,11 +54,23 @@ QUESTIONS: Final = tuple(field.name for field in fields(Region) if field.name no
 
 
 @dataclass(frozen=True, slots=True)
+class DnsAnswer:
+    """Where a new client is led, and how long it keeps going there; `region` is None where no one knows whose
+    the addresses are.
+    """
+
+    addresses: tuple[str, ...]
+    region: str | None
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
-    """Both regions, asked at the same time, the primary first."""
+    """Both regions, asked at the same time, the primary first; and DNS, which is no region's."""
 
     at: datetime
     regions: tuple[Region, Region]
+    dns: DnsAnswer | Unknown
 
     @property
     def control(self) -> ControlRecord | Unknown:

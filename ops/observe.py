@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +21,8 @@ from adapters.journal import DynamoJournal
 from adapters.progress import DynamoProgress
 from failover.errors import Unavailable
 from failover.planner import Unknown
-from ops.observation import QUESTIONS, Observation, OpenEntries, Region
+from ops.observation import QUESTIONS, DnsAnswer, Observation, OpenEntries, Region
+from ops.resolver import Answer
 from ops.surroundings import Surroundings
 from payments import audit, ship
 from payments.journal import shards
@@ -35,10 +37,13 @@ _HASTY: Final = Config(
     max_pool_connections=8,
 )
 _HEALTH_SECONDS: Final = 5.0  # a request that meets `fencing` is held for a while
+_DNS_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 8.0  # for all questions together: what takes longer, such as a name server, is cut
 _MOST_COUNTED: Final = 1000  # of a shard; there are 16
 _MOST_ALARMS: Final = 100
 _LAG_IS_FRESH: Final = timedelta(minutes=5)
+
+_DNS: Final = ("", "dns")  # no region's question
 
 Questions = Mapping[tuple[str, str], Callable[[], Any]]
 
@@ -58,18 +63,21 @@ def observed(settings: Settings, around: Surroundings) -> Observation:
     now = datetime.now(UTC)
     primary = _asked(settings, around, regions.primary, "primary", now)
     secondary = _asked(settings, around, regions.secondary, "secondary", now)
-    return observe((primary, secondary), now, _PATIENCE_SECONDS)
+    return observe((primary, secondary), partial(_led, settings, around), now, _PATIENCE_SECONDS)
 
 
-def observe(asked: tuple[Asked, Asked], at: datetime, seconds: float) -> Observation:
+def observe(
+    asked: tuple[Asked, Asked], led: Callable[[], DnsAnswer], at: datetime, seconds: float
+) -> Observation:
     answers = answered(
-        {(one.region, name): ask for one in asked for name, ask in one.questions.items()}, seconds
+        {(one.region, name): ask for one in asked for name, ask in one.questions.items()} | {_DNS: led},
+        seconds,
     )
 
     def seen(one: Asked) -> Region:
         return Region(one.region, one.place, **{name: answers[one.region, name] for name in QUESTIONS})
 
-    return Observation(at, (seen(asked[0]), seen(asked[1])))
+    return Observation(at, (seen(asked[0]), seen(asked[1])), answers[_DNS])
 
 
 def answered(questions: Questions, seconds: float) -> dict[tuple[str, str], Any]:
@@ -130,6 +138,39 @@ def _asked(settings: Settings, around: Surroundings, region: str, place: Place, 
             "log": lambda: _log_position(progress.read(ship.BOOKMARK)),
         },
     )
+
+
+def _led(settings: Settings, around: Surroundings) -> DnsAnswer:
+    names, regions = settings.names, settings.regions
+    ends: list[tuple[str, Callable[[], str]]] = [
+        (regions.primary, lambda: names.host("primary")),
+        (regions.secondary, lambda: names.host("secondary")),
+        # Addresses may differ between two custom domains of API Gateway in one region.
+        (regions.primary, partial(_end_of_domain, around, regions.primary, names.domain)),
+        (regions.secondary, partial(_end_of_domain, around, regions.secondary, names.domain)),
+    ]
+    return led_to(partial(around.answer, seconds=_DNS_SECONDS), names.domain, ends)
+
+
+def _end_of_domain(around: Surroundings, region: str, domain: str) -> str:
+    with unknown_is_unavailable("custom domain"):
+        found = around.client("apigateway", region, _HASTY).get_domain_name(domainName=domain)
+    return str(found["regionalDomainName"])
+
+
+def led_to(
+    look_up: Callable[[str], Answer], domain: str, ends: Iterable[tuple[str, Callable[[], str]]]
+) -> DnsAnswer:
+    """Whose addresses the domain's are: the region's one of whose own names has them too.
+
+    `ends` are regions and how to find a name that only that region has, in the order in which to ask.
+    """
+    told = look_up(domain)
+    for region, end in ends:
+        with suppress(Unavailable, ClientError):
+            if set(look_up(end()).addresses) & set(told.addresses):
+                return DnsAnswer(told.addresses, region, told.ttl_seconds)
+    return DnsAnswer(told.addresses, None, told.ttl_seconds)
 
 
 def open_entries(work: WorkList, most: int = _MOST_COUNTED) -> OpenEntries:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from failover.control import ControlRecord, Phase
 from failover.planner import Unknown
 from failover.writer import GlobalDatabase, Member
-from ops.observation import QUESTIONS, Observation, OpenEntries, Region
+from ops.observation import QUESTIONS, DnsAnswer, Observation, OpenEntries, Region
 from payments.audit import Bookmark, Stage
 from payments.ship import Head
 
@@ -51,7 +51,15 @@ class Report:
 
 def report(seen: Observation) -> Report:
     """What is wrong before what is unknown."""
-    found = (*_takeover(seen), *_health(seen), *_ledger(seen), *_backlog(seen), *_alarms(seen), *_audit(seen))
+    found = (
+        *_takeover(seen),
+        *_health(seen),
+        *_dns(seen),
+        *_ledger(seen),
+        *_backlog(seen),
+        *_alarms(seen),
+        *_audit(seen),
+    )
     findings = sorted((*found, *_unanswered(seen)), key=lambda finding: list(Kind).index(finding.kind))
     return Report(seen, tuple(findings))
 
@@ -63,6 +71,8 @@ def _wrong(region: str | None, what: str, todo: str) -> Finding:
 def _unanswered(seen: Observation) -> Iterator[Finding]:
     """One for each reason: a region that is gone has few reasons for many questions."""
     todo = "look at the region, the network, and what these credentials may do; ask again"
+    if isinstance(seen.dns, Unknown):
+        yield Finding(Kind.UNKNOWN, None, f"dns: {seen.dns.why}", "look at this machine's name servers")
     for one in seen.regions:
         questions: dict[str, list[str]] = {}
         for question, unknown in one.unanswered.items():
@@ -100,6 +110,19 @@ def _health(seen: Observation) -> Iterator[Finding]:
         if one.region != record.active and one.health not in (_LEASE, _NO_LEASE):
             what = f"/health of the standby says {one.health}, not {_NO_LEASE}: it may be unable to take over"
             yield _wrong(one.region, what, "read the log of its function api")
+
+
+def _dns(seen: Observation) -> Iterator[Finding]:
+    record, dns = seen.control, seen.dns
+    if isinstance(dns, Unknown):
+        return
+    if dns.region is None:
+        what = f"whose addresses DNS has for the domain ({', '.join(dns.addresses)}), nobody knows"
+        yield Finding(Kind.UNKNOWN, None, what, "compare them with those of the regions' own host names")
+    elif isinstance(record, ControlRecord) and dns.region != record.active:
+        what = f"DNS leads clients to it, though {record.active} is active"
+        todo = "ask again in two minutes, then look at the health check of the primary's record"
+        yield _wrong(dns.region, what, todo)
 
 
 def _ledger(seen: Observation) -> Iterator[Finding]:
@@ -193,6 +216,7 @@ def document(found: Report) -> dict[str, Any]:
         "healthy": found.healthy,
         "control": _or_unknown(seen.control, _control),
         "writer": _or_unknown(seen.writer, str),
+        "dns": _or_unknown(seen.dns, _direction),
         "regions": {one.region: _region(seen, one) for one in seen.regions},
         "findings": [
             {"kind": each.kind.value, "region": each.region, "what": each.what, "todo": each.todo}
@@ -241,6 +265,10 @@ def _control(record: ControlRecord) -> dict[str, Any]:
         "since": _text(record.changed_at),
         "reason": record.reason,
     }
+
+
+def _direction(dns: DnsAnswer) -> dict[str, Any]:
+    return {"addresses": list(dns.addresses), "region": dns.region, "ttl_seconds": dns.ttl_seconds}
 
 
 def _described(ledger: GlobalDatabase) -> dict[str, Any]:
@@ -307,7 +335,9 @@ def text(found: Report) -> str:
     table = [("", *(one.region for one in seen.regions))]
     table += [(title, *(cell(seen, one) for one in seen.regions)) for title, cell in _ROWS]
     findings = [f"{each.kind:<7}  {each.text}" for each in found.findings]
-    return "\n".join((_headline(seen), *_columns(table), *(findings or ["nothing is wrong"])))
+    return "\n".join(
+        (_headline(seen), _dns_line(seen), *_columns(table), *(findings or ["nothing is wrong"]))
+    )
 
 
 def _headline(seen: Observation) -> str:
@@ -316,6 +346,14 @@ def _headline(seen: Observation) -> str:
         return "which region is active is unknown"
     since = _text(record.changed_at)
     return f"{record.active} is active, epoch {record.epoch}, {record.phase} since {since}: {record.reason}"
+
+
+def _dns_line(seen: Observation) -> str:
+    dns = seen.dns
+    if isinstance(dns, Unknown):
+        return "where DNS leads is unknown"
+    where = dns.region or "nobody knows which region"
+    return f"DNS leads to {where} ({', '.join(dns.addresses)}), for {dns.ttl_seconds:.0f} s"
 
 
 def _columns(table: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -148,29 +148,15 @@ async def send(
     tls: ssl.SSLContext,
     patience: Patience,
     seed: int = 0,
-    resolver: AbstractResolver | None = None,
+    resolver: Callable[[], AbstractResolver] | None = None,
     stop: asyncio.Event | None = None,
     noticed: Callable[[Order, Attempt], None] = lambda _order, _attempt: None,
     finished: Callable[[Sent], None] = lambda _sent: None,
 ) -> Run:
     """Until the orders end or `stop` is set, and then until the last one has its outcome.
 
-    `noticed` hears of every attempt, `finished` of every outcome, at once.
-
-    Names are resolved by `resolver` for every new connection, and what it remembers is its own business;
-    nothing else is kept. Client n is merchant n, counted round.
-    """
-    loop = asyncio.get_running_loop()
-    began, start = datetime.now(UTC), loop.time()
-    known: dict[int, _Client] = {}
-    sending: list[asyncio.Task[Sent]] = []
-    try:
-        for order in wanted:
-            if not await _due(start + order.due, stop):
-                break
-            if order.client not in known:
-                merchant = merchants[order.client % len(merchants)]
-                known[order.client] = _Client(api, merchant, tls, resolver, patience, start, noticed)
+                names = resolver() if resolver is not None else None
+                known[order.client] = _Client(api, merchant, tls, names, patience, start, noticed)
             chance = random.Random(f"{seed} {order.key}")  # noqa: S311 - as above
             paying = asyncio.create_task(known[order.client].pay(order, chance))
             paying.add_done_callback(lambda done: None if done.cancelled() else finished(done.result()))

@@ -36,6 +36,7 @@ MODULES = (
     "health_checkers",
     "invocations",
     "metrics",
+    "names",
     "network_rules",
     "notifications",
     "offers",

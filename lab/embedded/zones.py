@@ -17,7 +17,7 @@ from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, 
 
 _ZONE = "AWS::Route53::HostedZone"
 _SERVICE = "route53.amazonaws.com"
-_LOGS_REGION = "us-east-1"
+LOGS_REGION = "us-east-1"
 _ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
 _PATH = re.compile(r"^/2013-04-01/queryloggingconfig(?:/([^/]+))?$")
 _configurations: dict[str, Properties] = {}
@@ -92,11 +92,11 @@ def require_log_group(arn: str) -> None:
     """Raises ResourceError for what CreateQueryLoggingConfig refuses."""
     arn = arn.removesuffix(":*")
     parts = arn.split(":")
-    if len(parts) != 7 or parts[2] != "logs" or parts[3] != _LOGS_REGION:
+    if len(parts) != 7 or parts[2] != "logs" or parts[3] != LOGS_REGION:
         raise ResourceError(
-            f"The ARN for the CloudWatch Logs log group is not one of {_LOGS_REGION}. (InvalidInput)"
+            f"The ARN for the CloudWatch Logs log group is not one of {LOGS_REGION}. (InvalidInput)"
         )
-    with request_scope(get_account_id(), _LOGS_REGION):
+    with request_scope(get_account_id(), LOGS_REGION):
         if parts[6] not in cloudwatch_logs._log_groups:
             raise ResourceError(
                 "The specified CloudWatch Logs log group doesn't exist. (NoSuchCloudWatchLogsLogGroup)"
@@ -116,6 +116,14 @@ def require_log_group(arn: str) -> None:
                 "Route 53 sufficient permission to create and write to log streams. "
                 "(InsufficientCloudWatchLogsResourcePolicy)"
             )
+
+
+def query_log(zone: str) -> str | None:
+    """The name of the log group for what a zone is asked, in us-east-1."""
+    for one in list(_configurations.values()):
+        if one["HostedZoneId"] == zone:
+            return str(one["CloudWatchLogsLogGroupArn"]).split(":")[6]
+    return None
 
 
 def _log_queries(zone: str, arn: str | None) -> None:

@@ -23,7 +23,10 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
     straight: dict[str, Any] = {"address": plan.gateway_address, "proxy_port": plan.gateway_port}
     often: dict[str, Any] = {"alarm_seconds": 0.2, "trail_seconds": 0.5}  # what takes minutes on AWS
     plan = replace(
-        plan, **often, regions={name: replace(region, **straight) for name, region in plan.regions.items()}
+        plan,
+        **often,
+        dns_port=free_port(),
+        regions={name: replace(region, **straight) for name, region in plan.regions.items()},
     )
     plan.write()
     log = directory / "embedded.log"

@@ -187,8 +187,32 @@ def function_with_api(host: str) -> Template:
                 RestApiId={"Ref": "Api"},
                 Stage={"Ref": "Stage"},
             ),
-        }
+        },
+        "Outputs": {"End": {"Value": {"Fn::GetAtt": ["Domain", "RegionalDomainName"]}}},
     }
+
+
+def alias(name: str, end: str, **more: object) -> Template:
+    """A record of the template's zone that leads to a custom domain."""
+    target = {"DNSName": end, "HostedZoneId": "Z1UJRXOUMOOFQ8"}
+    zone = {"Ref": "Zone"}
+    return resource(
+        "AWS::Route53::RecordSet", HostedZoneId=zone, Name=name, Type="A", AliasTarget=target, **more
+    )
+
+
+def health_check(host: str, path: str) -> Template:
+    """One result is enough to change its state."""
+    return resource(
+        "AWS::Route53::HealthCheck",
+        HealthCheckConfig={
+            "Type": "HTTPS",
+            "FullyQualifiedDomainName": host,
+            "ResourcePath": path,
+            "RequestInterval": 10,
+            "FailureThreshold": 1,
+        },
+    )
 
 
 def resource(kind: str, **properties: object) -> Template:

@@ -5,10 +5,10 @@ import pytest
 
 from lab.plan import LabPlan
 from tests.integration.lab.conftest import eventually
-from tests.integration.lab.stacks import Region, function_with_api, resource
+from tests.integration.lab.stacks import Region, alias, function_with_api, health_check, resource
 
 pytestmark = pytest.mark.lab
-HOST = "secondary.payments.test"
+HOST, NO_HOST = "secondary.payments.test", "nobody.payments.test"
 
 
 def statuses(region: Region, check: str) -> list[float]:
@@ -26,22 +26,19 @@ def statuses(region: Region, check: str) -> list[float]:
 
 def test_an_endpoint_s_health_is_measured_in_us_east_1(lab: LabPlan, aws: boto3.session.Session) -> None:
     home, other = Region(lab, aws, "us-east-1"), Region(lab, aws, "us-east-2")
-    config = {
-        "Type": "HTTPS",
-        "FullyQualifiedDomainName": HOST,
-        "ResourcePath": "/health",
-        "RequestInterval": 10,
-        "FailureThreshold": 1,
+    end = other.deploy("checked", function_with_api(HOST))["End"]
+    wanted = {"Good": (HOST, "/health"), "Bad": (HOST, "/nothing-there"), "Nowhere": (NO_HOST, "/health")}
+    template = {
+        "Resources": {
+            "Zone": resource("AWS::Route53::HostedZone", Name="payments.test"),
+            "Record": alias(HOST, end),
+            **{name: {**health_check(*what), "DependsOn": "Record"} for name, what in wanted.items()},
+        },
+        "Outputs": {name: {"Value": {"Ref": name}} for name in wanted},
     }
-    check = resource("AWS::Route53::HealthCheck", HealthCheckConfig=config)
-    template = {"Resources": {"Check": check}, "Outputs": {"Id": {"Value": {"Ref": "Check"}}}}
-    other.deploy("checked", function_with_api(HOST))
-    healthy = home.deploy("check", template)["Id"]
-    eventually(lambda: statuses(home, healthy) == [1.0])
-    assert statuses(other, healthy) == []
-    config["ResourcePath"] = "/nothing-there"
-    unhealthy = home.deploy("check-nothing", template)["Id"]
-    eventually(lambda: statuses(home, unhealthy) == [0.0])
-    for stack in ("check", "check-nothing"):
-        home.remove(stack)
+    checks = home.deploy("checks", template)
+    for name, status in (("Good", 1.0), ("Bad", 0.0), ("Nowhere", 0.0)):
+        eventually(lambda check=checks[name], status=status: statuses(home, check) == [status])  # type: ignore[misc]
+        assert statuses(other, checks[name]) == []
+    home.remove("checks")
     other.remove("checked")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab import environment
-from ops.surroundings import ENDPOINTS, HOSTS
+from ops.surroundings import DOORS, ENDPOINTS
 from tests.integration.system.deployment import Client, System, eventually
 
 _NOBODY_LISTENS = 9
@@ -19,12 +19,12 @@ _NOBODY_LISTENS = 9
 def status(system: System, *, lost: Collection[str] = ()) -> tuple[int, dict[str, Any]]:
     """As somebody sees it who gets no answer from these regions, of neither AWS nor the public endpoint."""
     variables = environment.for_child(system.plan, os.environ)
-    endpoints, hosts = json.loads(variables[ENDPOINTS]), json.loads(variables[HOSTS])
+    endpoints, doors = json.loads(variables[ENDPOINTS]), json.loads(variables[DOORS])
     for region in lost:
         plan = system.plan.regions[region]
         endpoints[region] = f"http://{plan.address}:{_NOBODY_LISTENS}"
-        hosts[f"{plan.place}.{system.plan.domain}"] = [plan.address, _NOBODY_LISTENS]
-    variables |= {ENDPOINTS: json.dumps(endpoints), HOSTS: json.dumps(hosts)}
+        doors[plan.public_address] = [plan.address, _NOBODY_LISTENS]
+    variables |= {ENDPOINTS: json.dumps(endpoints), DOORS: json.dumps(doors)}
     done = subprocess.run(
         [sys.executable, "-m", "ops", "--environment", "lab", "status", "--json"],
         cwd=system.workspace,
@@ -57,6 +57,9 @@ def test_the_deployed_system_answers_everything(system: System, client: Client) 
         {"status": 200, "lease": True},
         {"status": 503, "lease": False},
     )
+    first = system.plan.region_at("primary")
+    assert seen["dns"]["addresses"] == [first.public_address]
+    assert (seen["dns"]["region"], seen["dns"]["ttl_seconds"]) == (first.name, 60)
     assert here["answered"] == there["answered"] == "everything"
     assert here["control"] == there["control"] == control
     assert here["ledger"] == there["ledger"]
@@ -77,6 +80,7 @@ def test_a_region_out_of_reach_is_unknown_and_hides_nothing_of_the_other(
         shown = seen["regions"][region]
         assert shown["answered"] == ("nothing" if region in regions else "everything")
         assert ("unknown" in shown["health"]) == (region in regions)
+    assert seen["dns"]["region"] == system.primary  # which is no region's to say
     told = {one["region"] for one in seen["findings"] if one["kind"] == "unknown"}
     assert told >= set(regions)
     if len(regions) < 2:

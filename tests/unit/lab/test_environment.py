@@ -41,10 +41,16 @@ def test_a_child_gets_the_lab_and_keeps_the_rest(tmp_path: Path) -> None:
     assert plan.region_at("secondary").address in child["NO_PROXY"]
 
 
-def test_an_operator_reaches_each_region_by_its_own_proxy_and_public_name(tmp_path: Path) -> None:
+def test_an_operator_reaches_each_region_by_its_own_proxy_and_the_address_dns_answers(tmp_path: Path) -> None:
     plan = plan_lab(directory=tmp_path, regions=REGIONS, domain="payments.test")
     plan.ca_file.write_bytes(new_authority("CA", datetime.now(UTC)).pem())
     around = Surroundings.of(for_child(plan, {}))
     second = plan.region_at("secondary")
     assert around.endpoints["us-east-2"] == second.proxy_url
-    assert around.hosts["secondary.payments.test"] == (second.address, second.front_door_port)
+    assert around.doors == {
+        "127.0.1.1": (plan.region_at("primary").address, second.front_door_port),
+        "127.0.2.1": (second.address, second.front_door_port),
+    }
+    assert around.name_server == plan.dns
+    assert around.lab_directory == tmp_path
+    assert around.time_scale == 1.0

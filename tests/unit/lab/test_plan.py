@@ -25,7 +25,7 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_every_endpoint_is_on_loopback_and_used_once(tmp_path: Path) -> None:
     endpoints = make_plan(tmp_path).endpoints()
     assert all(ip_address(address).is_loopback for address, _ in endpoints)
-    assert len(set(endpoints)) == len(endpoints) == 1 + 6 + 6 + 1
+    assert len(set(endpoints)) == len(endpoints) == 2 + 6 + 6 + 1
 
 
 def test_a_fixed_base_port_is_kept(tmp_path: Path) -> None:
@@ -84,3 +84,16 @@ def test_where_there_is_one_loopback_address_regions_differ_by_port(tmp_path: Pa
     assert {region.reader_address for region in plan.regions.values()} == {"::1"}
     assert len(set(plan.endpoints())) == len(plan.endpoints())
     assert len({region.closed_url for region in plan.regions.values()}) == 3
+    assert {plan.dns, *plan.endpoints()}.isdisjoint(
+        (region.address, int(region.closed_url.rpartition(":")[2])) for region in plan.regions.values()
+    )
+    assert [plan.doors[address][1] for address in ("127.0.1.1", "127.0.2.1")] == [
+        region.front_door_port for region in plan.data_regions
+    ]
+
+
+def test_a_port_taken_for_datagrams_is_reported_with_the_process_that_holds_it() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        with pytest.raises(PortTakenError, match=r"in use by .*\(pid \d+\)"):
+            require_free([server.getsockname()], by="udp")

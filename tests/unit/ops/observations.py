@@ -7,7 +7,7 @@ from typing import Any, Final
 from failover.control import ControlRecord, Phase
 from failover.planner import Unknown
 from failover.writer import GlobalDatabase, Member
-from ops.observation import QUESTIONS, Observation, OpenEntries, Region
+from ops.observation import QUESTIONS, DnsAnswer, Observation, OpenEntries, Region
 from payments.audit import Bookmark, Stage
 from payments.ship import Head
 from payments.transaction_log import Link, Position
@@ -51,7 +51,8 @@ PRIMARY: Final = Region(
     log=LOG,
 )
 SECONDARY: Final = replace(PRIMARY, region=THERE, place="secondary", health=503, lag=12.0)
-HEALTHY: Final = Observation(AT, (PRIMARY, SECONDARY))
+DNS: Final = DnsAnswer(("203.0.113.7",), HERE, 42.0)
+HEALTHY: Final = Observation(AT, (PRIMARY, SECONDARY), DNS)
 
 
 def primary(**answers: Any) -> Observation:

@@ -19,11 +19,13 @@ from failover.errors import Unavailable
 from failover.planner import Unknown
 from lab.certificates import new_authority, write_server_certificate
 from ops.cli import main
-from ops.observation import QUESTIONS, OpenEntries
-from ops.observe import Asked, answered, lag, observe, observed, open_entries, ringing
-from ops.surroundings import CA_FILE, ENDPOINTS, HOSTS, Surroundings
+from ops.observation import QUESTIONS, DnsAnswer, OpenEntries
+from ops.observe import Asked, answered, lag, led_to, observe, observed, open_entries, ringing
+from ops.resolver import Answer
+from ops.surroundings import CA_FILE, DOORS, ENDPOINTS, NAME_SERVER, TIME_SCALE, Surroundings
 from payments.ports import Backlog
 from templates.config import ConfigurationError, load
+from tests.name_servers import name_server
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONFIGURATION = Path(__file__).parents[3] / "deployment.toml"
@@ -69,15 +71,16 @@ def test_a_question_nobody_expected_to_fail_is_unknown_as_well() -> None:
 
 
 def test_both_regions_are_asked_everything_at_the_same_time() -> None:
-    together = threading.Barrier(2 * len(QUESTIONS))
+    together = threading.Barrier(2 * len(QUESTIONS) + 1)
 
-    def ask() -> Unknown:
+    def ask() -> Any:
         together.wait(5)
         return Unknown("x")
 
     questions = dict.fromkeys(QUESTIONS, ask)
     asked = Asked("us-east-1", "primary", questions), Asked("us-east-2", "secondary", questions)
-    seen = observe(asked, NOW, 10)
+    seen = observe(asked, ask, NOW, 10)
+    assert seen.dns == Unknown("x")
     assert [len(one.unanswered) for one in seen.regions] == [len(QUESTIONS)] * 2
     assert {unknown.why for one in seen.regions for unknown in one.unanswered.values()} == {"x"}
 
@@ -87,8 +90,8 @@ def test_where_nobody_listens_everything_is_unknown(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, "test")
     settings = load(CONFIGURATION, "lab", {})
     nowhere = dict.fromkeys(("us-east-1", "us-east-2"), "http://127.0.0.1:9")
-    hosts = dict.fromkeys(("primary.payments.test", "secondary.payments.test"), ("127.0.0.1", 9))
-    seen = observed(settings, Surroundings(ssl.create_default_context(), nowhere, hosts))
+    seen = observed(settings, Surroundings(ssl.create_default_context(), nowhere, ("127.0.0.1", 9)))
+    assert isinstance(seen.dns, Unknown)
     assert [len(one.unanswered) for one in seen.regions] == [len(QUESTIONS)] * 2
     assert isinstance(seen.control, Unknown)
 
@@ -182,25 +185,71 @@ def region(tmp_path: Path) -> Iterator[tuple[Path, tuple[str, int]]]:
 
 def test_health_is_asked_by_its_public_name(region: tuple[Path, tuple[str, int]]) -> None:
     ca, (address, port) = region
-    hosts = (
-        f'{{"a.test": ["{address}", {port}], "b.test": ["{address}", {port}], "c.test": ["{address}", 9]}}'
-    )
-    around = Surroundings.of({CA_FILE: str(ca), HOSTS: hosts})
-    assert around.status("a.test", "/health", 5) == 503
-    with pytest.raises(Unavailable, match=r"https://b\.test/health: its certificate is not trusted"):
-        around.status("b.test", "/health", 5)
-    with pytest.raises(Unavailable, match=r"https://c\.test/health: .*refused"):
-        around.status("c.test", "/health", 5)
-    with pytest.raises(Unavailable, match="not trusted"):
-        Surroundings.of({HOSTS: hosts}).status("a.test", "/health", 5)
+    addresses = {"a.test.": "192.0.2.1", "b.test.": "192.0.2.1", "c.test.": "192.0.2.3"}
+    doors = {DOORS: json.dumps({"192.0.2.1": [address, port], "192.0.2.3": [address, 9]})}
+    with name_server(addresses) as (host, dns_port):
+        variables = doors | {NAME_SERVER: f"{host}:{dns_port}"}
+        around = Surroundings.of({CA_FILE: str(ca), **variables})
+        assert around.status("a.test", "/health", 5) == 503
+        with pytest.raises(Unavailable, match=r"https://b\.test/health: its certificate is not trusted"):
+            around.status("b.test", "/health", 5)
+        with pytest.raises(Unavailable, match=r"https://c\.test/health: .*refused"):
+            around.status("c.test", "/health", 5)
+        with pytest.raises(Unavailable, match=r"d\.test: .*does not exist"):
+            around.status("d.test", "/health", 5)
+        with pytest.raises(Unavailable, match="not trusted"):
+            Surroundings.of(variables).status("a.test", "/health", 5)
 
 
 @pytest.mark.parametrize(
-    "variables", [{CA_FILE: "/nowhere/ca.pem"}, {HOSTS: "{"}, {HOSTS: '{"a": 1}'}, {ENDPOINTS: "x"}]
+    "variables",
+    [
+        {CA_FILE: "/nowhere/ca.pem"},
+        {DOORS: "{"},
+        {DOORS: '{"a": 1}'},
+        {ENDPOINTS: "x"},
+        {NAME_SERVER: "127.0.0.1"},
+        {TIME_SCALE: "fast"},
+    ],
 )
 def test_a_lab_that_is_gone_is_explained(variables: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="is the lab up"):
         Surroundings.of(variables)
+
+
+OWN = {"own.one": ("192.0.2.1", "192.0.2.2"), "own.two": ("192.0.2.9",), "d-1.one": ("192.0.2.5",)}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "region"),
+    [
+        (("192.0.2.2", "192.0.2.3"), "one"),  # one of several in common is enough
+        (("192.0.2.9",), "two"),
+        (("192.0.2.5",), "one"),
+        (("192.0.2.77",), None),
+    ],
+)
+def test_the_domain_s_addresses_are_the_region_s_that_has_them_too(
+    addresses: tuple[str, ...], region: str | None
+) -> None:
+    asked: list[str] = []
+
+    def look_up(name: str) -> Answer:
+        asked.append(name)
+        return Answer(addresses if name == "domain" else OWN[name], 42.0)
+
+    ends = [("one", "own.one"), ("two", "own.two"), ("one", "d-1.one")]
+    led = led_to(look_up, "domain", [(where, lambda name=name: name) for where, name in ends])  # type: ignore[misc]
+    assert led == DnsAnswer(addresses, region, 42.0)
+    assert asked[0] == "domain"
+
+
+def test_a_region_that_does_not_say_its_names_hides_not_the_other_s() -> None:
+    def look_up(name: str) -> Answer:
+        return Answer(("192.0.2.9",), 1.0)
+
+    ends = [("one", failing(Unavailable("gone"))), ("two", lambda: "own.two")]
+    assert led_to(look_up, "domain", ends).region == "two"
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -210,8 +259,7 @@ def test_the_command_ends_with_1_where_something_is_unknown(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv(ENDPOINTS, json.dumps(dict.fromkeys(("us-east-1", "us-east-2"), "http://127.0.0.1:9")))
-    hosts = {f"{place}.payments.test": ["127.0.0.1", 9] for place in ("primary", "secondary")}
-    monkeypatch.setenv(HOSTS, json.dumps(hosts))
+    monkeypatch.setenv(NAME_SERVER, "127.0.0.1:9")
     with pytest.raises(SystemExit) as ended:
         main(["--config", str(CONFIGURATION), "--environment", "lab", "status", *options])
     assert ended.value.code == 1

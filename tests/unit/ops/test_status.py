@@ -18,6 +18,7 @@ from ops.status import Kind, document, report, text
 from tests.unit.ops.observations import (
     AT,
     AUDIT,
+    DNS,
     HEALTHY,
     HERE,
     LEDGER,
@@ -49,6 +50,7 @@ def test_nothing_is_wrong_with_a_healthy_system() -> None:
     assert report(HEALTHY).findings == ()
     assert text(report(HEALTHY)).splitlines() == [
         "us-east-1 is active, epoch 3, steady since 2026-11-22T10:00:00Z: drill",
+        "DNS leads to us-east-1 (203.0.113.7), for 42 s",
         "              us-east-1                       us-east-2",
         "role          active                          standby",
         "answered      everything                      everything",
@@ -78,6 +80,11 @@ def test_the_documented_example_is_what_is_said() -> None:
         (primary(health=503), HERE, "takes no payments: /health says 503"),
         (secondary(health=200), THERE, "/health says 200, though us-east-1 is active"),
         (secondary(health=403), THERE, "/health of the standby says 403, not 503"),
+        (
+            replace(HEALTHY, dns=replace(DNS, region=THERE)),
+            THERE,
+            "DNS leads clients to it, though us-east-1",
+        ),
         (both(control=replace(RECORD, active=THERE)), THERE, "the ledger's writer is in us-east-1"),
         (secondary(lag=5000.5), THERE, "is 5000 ms behind"),
         (members(connected=False), THERE, "payments-ledger-secondary-prod is not attached"),
@@ -115,6 +122,8 @@ def test_what_is_wrong_is_said_of_its_region(seen: Observation, region: str | No
             None,
             "the regions name different writers: us-east-1 and us-east-2",
         ),
+        (replace(HEALTHY, dns=Unknown("x.test: timed out")), None, "dns: x.test: timed out"),
+        (replace(HEALTHY, dns=replace(DNS, region=None)), None, "(203.0.113.7), nobody knows"),
         (primary(control=Unknown("AccessDeniedException")), HERE, "control: AccessDeniedException"),
     ],
 )
@@ -148,7 +157,7 @@ def test_with_a_region_dead_the_other_one_tells(active: str, lost: set[str]) -> 
         return replace(one, control=record, ledger=cluster, health=health, lag=lag)
 
     regions = tuple(dead(one) if one.region in lost else alive(one) for one in HEALTHY.regions)
-    found = report(Observation(AT, (regions[0], regions[1])))
+    found = report(Observation(AT, (regions[0], regions[1]), replace(DNS, region=active)))
     shown = document(found)
 
     assert not found.healthy

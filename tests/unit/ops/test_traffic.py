@@ -259,7 +259,7 @@ def test_names_are_resolved_as_the_caller_says_for_every_new_connection(certific
                 merchants=[SHOP],
                 tls=certificate[1],
                 patience=PATIENT,
-                resolver=names,
+                resolver=lambda: names,
             )
         return done, names
 
