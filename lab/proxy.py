@@ -6,19 +6,20 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
 from lab.faults import Armed, Faults, Mode, Rule, parsed, refusal, resources
 from lab.lag import Creations
 from lab.outages import Outages
+from lab.tunnel import NoWay, Outside, join
 
 # RFC 9110, 7.6.1: about one connection, not about the request. Expect is answered by the server side already.
 _HOP_BY_HOP = frozenset(
@@ -87,11 +88,13 @@ class Proxy:
         identify: Callable[[Peer], Awaitable[str]] | None = None,
         kill: Callable[[Peer], object] = lambda _: None,
         creations: Creations | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """`operator` is the key by which operators sign. `identify` says, by the address of the client, which
         function opened a connection, and `kill` is to end it.
 
-        `creations` is what the regions' proxies tell one another; without it no read lags.
+        `creations` is what the regions' proxies tell one another; without it no read lags. `outside` are the
+        public host names; without it there are none.
         """
         self.faults = Faults()
         self._outages = Outages()
@@ -100,6 +103,7 @@ class Proxy:
         self._identify = identify
         self._kill = kill
         self._creations = creations or Creations()
+        self._outside = outside or Outside()
         self._callers: WeakKeyDictionary[asyncio.BaseTransport, asyncio.Future[str]] = WeakKeyDictionary()
         self._region = region
         self._gateway = URL(gateway)
@@ -122,6 +126,8 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         started, began = time.time(), time.monotonic()
         caller = self._caller(request.transport)
+        if request.method == hdrs.METH_CONNECT:
+            return await self._let_out(request, caller, started, began)
         body: bytes | None = None
         if request.content_type == _FORM or request.content_type.startswith(_JSON):
             body = await request.content.read()
@@ -143,22 +149,55 @@ class Proxy:
             return _hang_up(request)  # the gateway is gone: to its clients AWS is, too
         finally:
             del self._under_way[id(request)]
-            entry = LogEntry(
-                at=round(started, 3),
-                caller=self._region,
-                target=call.region or self._region,
-                service=call.service,
-                operation=call.action,
-                resource=call.resource,
-                function=await caller if caller else "",
-                operator=self._is_operator(call),
-                access_key=call.access_key,
-                status=status,
-                ms=round((time.monotonic() - began) * 1000, 1),
-                fault=fault or ("" if self._passes(call) else UNREACHABLE),
-            )
-            self._log.write(json.dumps(asdict(entry)) + "\n")
+            await self._write_down(call, caller, started, began, status, fault)
         return response
+
+    async def _let_out(
+        self, request: web.BaseRequest, caller: Awaitable[str] | None, started: float, began: float
+    ) -> web.StreamResponse:
+        """HTTPS to a public host name; what is said there, nobody here can read."""
+        host, _, port = request.raw_path.rpartition(":")
+        call = Call(service="https", region="", action="CONNECT", access_key="", resource=host)
+        try:
+            door = await self._outside.find(host, port)
+            call = replace(call, region=door.region)
+            self._under_way[id(request)] = request, call
+            if not self._passes(call):
+                await self._write_down(call, caller, started, began, 0)
+                return _hang_up(request)
+            reader, writer = await door.open()
+            await self._write_down(call, caller, started, began, 200)
+            return await join(request, reader, writer)
+        except NoWay as reason:
+            await self._write_down(call, caller, started, began, 502)
+            return web.Response(status=502, text=str(reason))
+        finally:
+            self._under_way.pop(id(request), None)
+
+    async def _write_down(
+        self,
+        call: Call,
+        caller: Awaitable[str] | None,
+        started: float,
+        began: float,
+        status: int,
+        fault: str = "",
+    ) -> None:
+        entry = LogEntry(
+            at=round(started, 3),
+            caller=self._region,
+            target=call.region or self._region,
+            service=call.service,
+            operation=call.action,
+            resource=call.resource,
+            function=await caller if caller else "",
+            operator=self._is_operator(call),
+            access_key=call.access_key,
+            status=status,
+            ms=round((time.monotonic() - began) * 1000, 1),
+            fault=fault or ("" if self._passes(call) else UNREACHABLE),
+        )
+        self._log.write(json.dumps(asdict(entry)) + "\n")
 
     def _passes(self, call: Call) -> bool:
         """Operators are in no region: to them a dead one is dead, and a region cut off is not."""

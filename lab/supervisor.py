@@ -35,9 +35,12 @@ from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
 from lab.proxy import Proxy, new_session, start_server
 from lab.switches import Switches
+from lab.tunnel import Outside, PublicDoor
+from ops.resolver import Resolver, look_up
 
 _AWS_DEADLINE = 60.0  # seconds until the embedded AWS must answer; two on a quiet machine
 _AWS_FAREWELL = 10.0  # seconds it gets to end its functions
+_DNS_SECONDS = 2.0
 _LOOK_EVERY = 0.05
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _Result = TypeVar("_Result")
@@ -146,10 +149,18 @@ class Supervisor:
             identify=Callers(self._plan, region, flows).identify,
             kill=partial(kill_caller, self._plan.functions_directory),
             creations=creations,
+            outside=self._outside(),
         )
         runner = await start_server(proxy.handle, region.address, region.proxy_port)
         stack.push_async_callback(runner.cleanup)
         return proxy
+
+    def _outside(self) -> Outside:
+        """What a region's programs see of public host names: each region has a resolver of its own."""
+        ask = partial(look_up, server=self._plan.dns, seconds=_DNS_SECONDS)
+        regions = {region.public_address: region.name for region in self._plan.data_regions}
+        doors = {told: PublicDoor(regions[told], where) for told, where in self._plan.doors.items()}
+        return Outside(Resolver(ask, {}), doors)
 
     async def _start_front_door(
         self, stack: AsyncExitStack, region: RegionPlan, session: aiohttp.ClientSession, tls: ssl.SSLContext

@@ -63,7 +63,7 @@ def observed(settings: Settings, around: Surroundings) -> Observation:
     now = datetime.now(UTC)
     primary = _asked(settings, around, regions.primary, "primary", now)
     secondary = _asked(settings, around, regions.secondary, "secondary", now)
-    return observe((primary, secondary), partial(_led, settings, around), now, _PATIENCE_SECONDS)
+    return observe((primary, secondary), partial(led, settings, around), now, _PATIENCE_SECONDS)
 
 
 def observe(
@@ -140,7 +140,7 @@ def _asked(settings: Settings, around: Surroundings, region: str, place: Place, 
     )
 
 
-def _led(settings: Settings, around: Surroundings) -> DnsAnswer:
+def led(settings: Settings, around: Surroundings) -> DnsAnswer:
     names, regions = settings.names, settings.regions
     ends: list[tuple[str, Callable[[], str]]] = [
         (regions.primary, lambda: names.host("primary")),

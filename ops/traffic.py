@@ -155,6 +155,21 @@ async def send(
 ) -> Run:
     """Until the orders end or `stop` is set, and then until the last one has its outcome.
 
+    `noticed` hears of every attempt, `finished` of every outcome, at once.
+
+    `resolver` makes what a client asks about a name for every new connection, one for each of them: what it
+    remembers is its own business, and nothing else is kept. Client n is merchant n, counted round.
+    """
+    loop = asyncio.get_running_loop()
+    began, start = datetime.now(UTC), loop.time()
+    known: dict[int, _Client] = {}
+    sending: list[asyncio.Task[Sent]] = []
+    try:
+        for order in wanted:
+            if not await _due(start + order.due, stop):
+                break
+            if order.client not in known:
+                merchant = merchants[order.client % len(merchants)]
                 names = resolver() if resolver is not None else None
                 known[order.client] = _Client(api, merchant, tls, names, patience, start, noticed)
             chance = random.Random(f"{seed} {order.key}")  # noqa: S311 - as above

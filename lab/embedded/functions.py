@@ -174,7 +174,7 @@ class _Subprocess:
         if reach.everything:
             return {}
         by_endpoint = {f"AWS_ENDPOINT_URL_{name.upper()}": where.proxy_url for name in reach.services}
-        return {"AWS_ENDPOINT_URL": where.closed_url, **by_endpoint}
+        return {"AWS_ENDPOINT_URL": where.closed_url, "HTTPS_PROXY": where.closed_url, **by_endpoint}
 
 
 def placement(config: Config) -> Placement:
@@ -202,6 +202,8 @@ def environment(config: Config, offered: Mapping[str, str], plan: LabPlan, packa
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config['FunctionName']}",
         "AWS_ENDPOINT_URL": region.proxy_url,
+        "HTTPS_PROXY": region.proxy_url,
+        "SSL_CERT_FILE": str(plan.ca_file),
         "AWS_EC2_METADATA_DISABLED": "true",
         "PGSSLROOTCERT": str(plan.ca_file),
         lambda_runtime.HOST_PREFIX_ENV: "true",

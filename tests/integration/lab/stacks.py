@@ -102,7 +102,7 @@ def cluster(name: str, member_of: str, *, instance: bool = True, **properties: o
 
 
 _CODE = """\
-import importlib, json, os, sys, time
+import importlib, json, os, sys, time, urllib.error, urllib.request
 import boto3
 
 def attempt(name):
@@ -119,6 +119,14 @@ def handle(event, context):
         return {name: attempt(name) for name in event["names"]}
     if event.get("asks") == "buckets":
         return [bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]]
+    if event.get("asks") == "https":
+        try:
+            with urllib.request.urlopen(event["url"], timeout=3) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError as error:
+            return str(error)
     if event.get("asks") == "wait":
         while not os.path.exists(event["until"]):
             time.sleep(0.01)

@@ -99,10 +99,12 @@ def test_without_its_route_only_gateway_endpoints_are_left(
 ) -> None:
     assert ask(region, made, "identity") == "reached"
     assert ask(region, made, "tables") == "reached"
+    assert "502" in ask(region, made, "https")  # no such name; but somebody was asked
     ec2.delete_route(RouteTableId=made["PrivateRoutes"], DestinationCidrBlock="0.0.0.0/0")
     start_anew(region, 11)
     eventually(lambda: ask(region, made, "identity") == "EndpointConnectionError")
     assert ask(region, made, "tables") == "reached"
+    assert "refused" in ask(region, made, "https")
     ec2.create_route(
         RouteTableId=made["PrivateRoutes"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=made["Nat"]
     )

@@ -4,6 +4,7 @@ from tests.integration.lab.stacks import Template, cluster, resource
 
 _REACHES = """\
 import socket
+import urllib.request
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -16,6 +17,11 @@ def handle(event, context):
                 return connection.recv(1).decode()
         except ConnectionResetError:
             return ""
+    if event["asks"] == "https":
+        try:
+            urllib.request.urlopen("https://elsewhere.example/", timeout=3)
+        except OSError as error:
+            return str(error)
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=3)
     try:
         if event["asks"] == "identity":

@@ -1,5 +1,7 @@
 """DNS answers as the deployed records and their health checks say, by UDP and by TCP."""
 
+import json
+
 import boto3.session
 import dns.resolver
 import pytest
@@ -44,6 +46,13 @@ def zone(one: str, two: str, *, asks: str) -> dict[str, object]:
     }
 
 
+def https(region: Region, host: str) -> object:
+    """What a function there is answered by a public host name."""
+    event = {"asks": "https", "url": f"https://{host}/health"}
+    answer = region.functions.invoke(FunctionName="seen", Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read())
+
+
 def test_the_domain_follows_the_health_of_the_primary(lab: LabPlan, aws: boto3.session.Session) -> None:
     home, other = Region(lab, aws, "us-east-1"), Region(lab, aws, "us-east-2")
     resolver = dns.resolver.Resolver(configure=False)
@@ -67,6 +76,12 @@ def test_the_domain_follows_the_health_of_the_primary(lab: LabPlan, aws: boto3.s
             resolver.resolve(DOMAIN, "AAAA", tcp=tcp)
         with pytest.raises(dns.resolver.NXDOMAIN):
             address(f"nobody.{DOMAIN}", tcp=tcp)
+    third = Region(lab, aws, "us-west-2")
+    third.deploy("three", function_with_api("three.test"))
+    for region in (home, other, third):
+        assert https(region, PRIMARY) == https(region, SECONDARY) == 200
+        assert https(region, DOMAIN) == 403  # both names lead to the same door, which knows one
+        assert "502" in str(https(region, "example.com"))
     assert resolver.resolve(DOMAIN, "SOA").rrset is not None
     home.remove("zone")
     home.deploy("zone", zone(one, two, asks="/nothing-there"))
@@ -79,5 +94,5 @@ def test_the_domain_follows_the_health_of_the_primary(lab: LabPlan, aws: boto3.s
     eventually(lines)
     assert any(f"{DOMAIN} A NOERROR UDP" in line for line in lines())
     assert identifier
-    for region, name in ((home, "zone"), (home, "one"), (other, "two")):
+    for region, name in ((home, "zone"), (home, "one"), (other, "two"), (third, "three")):
         region.remove(name)
