@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from troposphere import Sub, Template, apigateway, awslambda, encode_to_dict, logs
 
 from templates import policies
@@ -83,8 +83,7 @@ _GATEWAY_RESPONSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ApiPlan:
+class ApiPlan(Struct, frozen=True):
     """`log_level` is of the log API Gateway keeps of its own steps: ERROR or INFO."""
 
     name: Value

@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtra
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from awacs import kms, logs, s3
 from awacs.aws import Action, Allow, Condition, Principal, Statement, StringEquals, StringLike
+from msgspec import Struct
 from troposphere import AWSObject, Sub, Template, cloudtrail, iam
 from troposphere import logs as log_resources
 
@@ -26,8 +26,7 @@ from templates.storage import KEEP_EXPIRED_DAYS, BucketPlan, add_bucket
 _DAILY = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """Events that are recorded: by field, one of the values; with ``!`` none of them, ``^`` their start."""
 
     name: str

@@ -1,8 +1,8 @@
 """The ledger's database: one regional cluster of an Aurora global database, and who may reach it."""
 
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
 from troposphere import AWSHelperFn, If, NoValue, Split, Template, ec2, iam, logs, rds
 
 from templates import deliveries, policies
@@ -26,8 +26,7 @@ APPLICATION_SECURITY_GROUP_ID = Link(
 INSTANCES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class DatabasePlan:
+class DatabasePlan(Struct, frozen=True):
     """Where the cluster runs and what belongs to its region."""
 
     vpc_id: AWSHelperFn

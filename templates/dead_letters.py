@@ -1,10 +1,9 @@
 """Where what could not be done goes: one queue in each region, which people read and nothing else does."""
 
-from dataclasses import replace
-
 from awacs import kms
 from awacs import sqs as sqs_actions
 from awacs.aws import Action, Bool, Condition, Deny, Principal, Statement
+from msgspec.structs import replace
 from troposphere import AWSHelperFn, Template, awslambda, sqs
 
 from templates import policies

@@ -10,12 +10,12 @@ https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from awacs import dynamodb, ec2, rds, tag
 from awacs import logs as log_actions
 from awacs.aws import Condition, Statement, StringEquals
+from msgspec import Struct
 from troposphere import AWSHelperFn, GetAtt, Select, Split, Sub, Template, cloudwatch, fis, iam, logs
 
 from templates import policies
@@ -44,8 +44,7 @@ _POLICY_ACTIONS = [
 _MANAGED = "managedByFIS"  # what the service makes it tags so, and changes only what is tagged so
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
+class Drill(Struct, frozen=True):
     """One fault: the action, what it acts on in the service's words, and what its role needs for that."""
 
     title: str

@@ -1,9 +1,8 @@
 """The keys everything is encrypted with: one for each region's data, and one for each kind of log of ours."""
 
-from dataclasses import dataclass
-
 from awacs import kms as kms_actions
 from awacs.aws import Action, Allow, Condition, Principal, Statement, StringEquals
+from msgspec import Struct
 from troposphere import Template, kms
 
 from templates import policies
@@ -14,8 +13,7 @@ from templates.policies import Value
 KEY_ARN = Link("Encryption", "KeyArn", "Key that everything in this region is encrypted with.")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPlan:
+class KeyPlan(Struct, frozen=True):
     """A key, the services that may use it on a caller's behalf, and the log groups it encrypts (patterns).
 
     `alarms`: whether alarms publish to a topic encrypted with it. `statements`: what else its policy says.

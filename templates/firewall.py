@@ -1,9 +1,9 @@
 """The web application firewall in front of one region's API, and the log of what it decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from troposphere import AWSHelperFn, Sub, Template, apigateway, logs, wafv2
 
 from templates import policies
@@ -27,8 +27,7 @@ Property = TypeVar("Property", wafv2.FieldToMatch, wafv2.OverrideAction)
 _AS_IS = [wafv2.TextTransformation(Priority=0, Type="NONE")]
 
 
-@dataclass(frozen=True, slots=True)
-class FirewallPlan:
+class FirewallPlan(Struct, frozen=True):
     """The texts are the public document's problems: a client sees the same answers wherever it is refused."""
 
     name: Value

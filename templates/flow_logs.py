@@ -1,7 +1,6 @@
 """Who talked to whom in the network of one region."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from troposphere import AWSHelperFn, Tags, Template, ec2, iam, logs
 
 from templates import deliveries, policies
@@ -10,8 +9,7 @@ from templates.lifetime import keep
 from templates.policies import Value
 
 
-@dataclass(frozen=True, slots=True)
-class FlowLogPlan:
+class FlowLogPlan(Struct, frozen=True):
     name: Value
     role_name: Value
     boundary: Value

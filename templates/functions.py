@@ -1,9 +1,9 @@
 """Lambda functions: each with a role that grants exactly what it calls, and a log group with our key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from awacs.aws import Statement
+from msgspec import Struct
 from troposphere import AWSHelperFn, GetAtt, Split, Template, awslambda, iam, logs
 
 from templates import policies
@@ -27,16 +27,14 @@ class LocalPackage(AWSHelperFn):
         self.data = path
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """Where in the network a function runs."""
 
     subnet_ids: AWSHelperFn  # separated by commas
     security_group_id: AWSHelperFn
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionPlan:
+class FunctionPlan(Struct, frozen=True):
     """What tells one function from another; `statements` is all it may do besides logging and tracing."""
 
     title: str

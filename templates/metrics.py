@@ -1,7 +1,8 @@
 """What can be measured of each part of a region; alarms and the dashboard ask for it by the part's name."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from templates.api import OPERATIONS, STAGE, Operation
 from templates.monitoring import Calculation, Metric, largest, percentage, total

@@ -1,8 +1,8 @@
 """Alarms and the metrics they watch: what is measured, from when on it is trouble, what silence means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from troposphere import Template, cloudwatch
 
 from templates.notifications import Topic
@@ -22,8 +22,7 @@ ALWAYS_IGNORED = "ignore"
 SILENCE_IS_TROUBLE = "breaching"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """`statistic` is one of CloudWatch's (Sum, Maximum, ...) or a percentile such as p99."""
 
     namespace: str
@@ -32,16 +31,14 @@ class Metric:
     statistic: str
 
 
-@dataclass(frozen=True, slots=True)
-class Calculation:
+class Calculation(Struct, frozen=True):
     """Metric math: an expression over metrics, by the ids it calls them."""
 
     expression: str
     metrics: Mapping[str, Metric]
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmPlan:
+class AlarmPlan(Struct, frozen=True):
     """Rings when what it watches is beyond the limit for so many periods in a row: minutes, unless it is
     reported less often.
     """

@@ -1,9 +1,9 @@
 """The network of one region: three zones, each with two subnets and, unless one is enough, a NAT gateway."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from itertools import islice
 
+from msgspec import Struct
 from troposphere import GetAZs, If, Join, Select, Sub, Tags, Template, ec2
 
 from templates import policies
@@ -23,8 +23,7 @@ NAT_GATEWAY_IDS = Link("Network", "NatGatewayIds", "NAT gateways, separated by c
 ANYWHERE = "0.0.0.0/0"
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPlan:
+class NetworkPlan(Struct, frozen=True):
     """The address space of each region (two that overlap cannot be peered), and the tables to be reached."""
 
     primary: IPv4Network

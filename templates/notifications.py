@@ -1,19 +1,18 @@
 """Who is told: one topic in each region, so that a region's alarms need nothing of the other one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from awacs import sns as sns_actions
 from awacs.aws import Allow, ArnLike, Bool, Condition, Deny, Principal, Statement, StringEquals
+from msgspec import Struct
 from troposphere import AWSHelperFn, Template, sns
 
 from templates import policies
 from templates.policies import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """Where alarms tell, and what lets them."""
 
     arn: AWSHelperFn

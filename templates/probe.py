@@ -1,10 +1,10 @@
 """The function that asks whether the active region can be reached: the same text in all three regions."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from awacs import cloudwatch, dynamodb, kms
 from awacs.aws import Condition, Statement, StringEquals
+from msgspec.structs import replace
 from troposphere import Ref, Sub, awslambda
 
 from templates import plans, policies

@@ -1,7 +1,6 @@
 """How clients find the active region: certificate, host names, records that follow the primary's health."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from troposphere import AWSHelperFn, If, NoValue, Tags, Template, apigateway, certificatemanager, route53
 from troposphere.validators.route53 import AliasTarget
 
@@ -15,8 +14,7 @@ CHECK_INTERVAL_SECONDS = 10
 CHECK_FAILURES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingPlan:
+class RoutingPlan(Struct, frozen=True):
     names: Names
     hosted_zone_id: AWSHelperFn
 

@@ -1,10 +1,9 @@
 """What runs by the clock: each function has a schedule, whose role lets it start that one and no other."""
 
-from dataclasses import dataclass
-
 from awacs import awslambda as lambda_actions
 from awacs import kms
 from awacs.aws import Condition, Statement, StringEquals
+from msgspec import Struct
 from troposphere import Template, awslambda, iam, scheduler, sqs
 
 from templates import dead_letters, policies
@@ -17,8 +16,7 @@ from templates.sites import Site
 _TRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(Struct, frozen=True):
     """A function and how often it is started; whoever starts late or fails is followed by the next anyway."""
 
     plan: FunctionPlan

@@ -1,8 +1,9 @@
 """Where a template's resources are: what they are called there, and what they are encrypted with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from templates.config import Settings
 from templates.encryption import KEY_ARN
@@ -10,8 +11,7 @@ from templates.places import here
 from templates.policies import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """`name` makes a name of a component."""
 
     name: Callable[[str], Value]

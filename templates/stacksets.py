@@ -1,10 +1,10 @@
 """How `root` rolls stacks out to both regions: the two roles StackSets need, and the StackSets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from awacs import sts
 from awacs.aws import Action, ArnLike, Condition, Deny, Statement, StringEquals, StringLike, StringNotLike
+from msgspec import Struct
 from troposphere import AWSHelperFn, AWSObject, Ref, Tags, Template, iam
 from troposphere import cloudformation as cfn
 
@@ -16,14 +16,12 @@ from templates.policies import Value, allow, arn
 from templates.target import ENVIRONMENT
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(Struct, frozen=True):
     administration: iam.Role
     execution: iam.Role
 
 
-@dataclass(frozen=True, slots=True)
-class StackSetPlan:
+class StackSetPlan(Struct, frozen=True):
     """One template in some regions, one after the other."""
 
     template: str

@@ -1,8 +1,7 @@
 """Buckets: versioned, private, over TLS only, each with an end to what it keeps."""
 
-from dataclasses import dataclass
-
 from awacs.aws import Statement
+from msgspec import Struct
 from troposphere import AWSHelperFn, Tags, Template, s3
 
 from templates import policies
@@ -24,8 +23,7 @@ KEEP_CODE_DAYS = 90
 KEEP_EXPIRED_DAYS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class BucketPlan:
+class BucketPlan(Struct, frozen=True):
     """A bucket. Records are objects that nobody changes: with `locked` nobody can, until they expire."""
 
     title: str

@@ -1,7 +1,6 @@
 """The tables both regions share: sessions, journal, control record, directory, bookmarks."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from troposphere import Template, dynamodb
 
 from templates.config import Settings
@@ -10,8 +9,7 @@ from templates.lifetime import keep
 OPEN_INDEX = "open"
 
 
-@dataclass(frozen=True, slots=True)
-class TablePlan:
+class TablePlan(Struct, frozen=True):
     """A table, consistent either strongly, with a vote in the witness region, or eventually.
 
     Which of the two is fixed when a table is created; strongly consistent ones know no time to live.

@@ -1,10 +1,10 @@
 """The transaction log: each region writes its own and sends it to a bucket that only the other one fills."""
 
-from dataclasses import dataclass
 from functools import partial
 
 from awacs import kms
 from awacs.aws import ArnLike, Statement, StringEquals
+from msgspec import Struct
 from troposphere import AWSHelperFn, Sub, Template, iam, s3
 
 from templates import deliveries, policies
@@ -26,8 +26,7 @@ REPLICATION_RULE = "to-peer"  # S3's metrics name it
 _REPLICATION_MINUTES = 15
 
 
-@dataclass(frozen=True, slots=True)
-class LogPlan:
+class LogPlan(Struct, frozen=True):
     """What both buckets need of their region."""
 
     key_arn: AWSHelperFn
