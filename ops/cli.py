@@ -21,7 +21,7 @@ from adapters.directory import DynamoDirectory
 from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
 from failover.planner import Mode
-from ops import diff, diff_report, directory, failover, log, preflight, status
+from ops import diff, diff_report, directory, failover, log, preflight, readiness, status
 from ops.directory import Rejected
 from ops.failover import Wanted
 from ops.observe import observed
@@ -63,6 +63,21 @@ def show_status(context: click.Context, as_json: bool) -> None:
     found = status.report(observed(context.meta[_SETTINGS], Surroundings.of(os.environ)))
     _show(as_json, status.document(found), status.text(found))
     if not found.healthy:
+        context.exit(FAILED)
+
+
+@commands.command("readiness")
+@click.option("--to", "target", metavar="REGION", help="The region to fail over to. Default: the standby.")
+@as_json
+@click.pass_context
+def show_readiness(context: click.Context, target: str | None, as_json: bool) -> None:
+    """Say whether a failover would succeed now, and why not; ends with 0 where it would."""
+    settings, around = context.meta[_SETTINGS], Surroundings.of(os.environ)
+    wanted = readiness.named(settings, target)
+    now = observed(settings, around)
+    found = readiness.report(readiness.seen(settings, around, now, wanted or readiness.standby(now)))
+    _show(as_json, readiness.document(found), readiness.text(found))
+    if not found.ready:
         context.exit(FAILED)
 
 

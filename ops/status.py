@@ -336,7 +336,7 @@ def text(found: Report) -> str:
     table += [(title, *(cell(seen, one) for one in seen.regions)) for title, cell in _ROWS]
     findings = [f"{each.kind:<7}  {each.text}" for each in found.findings]
     return "\n".join(
-        (_headline(seen), _dns_line(seen), *_columns(table), *(findings or ["nothing is wrong"]))
+        (_headline(seen), _dns_line(seen), *columns(table), *(findings or ["nothing is wrong"]))
     )
 
 
@@ -356,7 +356,7 @@ def _dns_line(seen: Observation) -> str:
     return f"DNS leads to {where} ({', '.join(dns.addresses)}), for {dns.ttl_seconds:.0f} s"
 
 
-def _columns(table: Sequence[Sequence[str]]) -> Iterable[str]:
+def columns(table: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

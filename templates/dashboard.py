@@ -24,7 +24,10 @@ from templates.transactions import REPLICATION_RULE
 
 _COLUMN = 12  # half of the page
 _HEIGHT = 6
-_FUNCTIONS = ("api", "migrate", "sweep", "settle", "ship", "audit", "rotate", "fence", "recover", "finish")
+_FUNCTIONS = (
+    *("api", "migrate", "sweep", "settle", "ship", "audit", "rotate", "compare"),
+    *("fence", "recover", "finish"),
+)
 
 
 class Panel(NamedTuple):

@@ -8,8 +8,9 @@ https://docs.aws.amazon.com/r53recovery/latest/dg/region-switch.html
 from collections.abc import Sequence
 
 from awacs import awslambda as lambda_actions
+from awacs import iam as iam_actions
 from awacs import rds as rds_actions
-from awacs.aws import StringEquals
+from awacs.aws import Action, StringEquals
 from troposphere import AWSObject, Output, PropsDictType, Template, iam, rds
 from troposphere import arcregionswitch as switch
 
@@ -147,6 +148,21 @@ def _role(settings: Settings, global_cluster: rds.GlobalCluster) -> iam.Role:
                         "RunSteps",
                         [lambda_actions.GetFunction, lambda_actions.InvokeFunction],
                         *(arn for step in _STEPS for arn in _functions(settings, step)),
+                    ),
+                    # Several times an hour Region switch looks by these whether the plan would work.
+                    # https://docs.aws.amazon.com/r53recovery/latest/dg/security_iam_region_switch_complete_policy.html
+                    policies.allow(
+                        "EvaluatePlan",
+                        [iam_actions.SimulatePrincipalPolicy],
+                        policies.arn("iam", f"role/{settings.names.plan}", region=""),
+                    ),
+                    policies.allow(
+                        "ReadPlan",
+                        [
+                            Action("arc-region-switch", verb)
+                            for verb in ("GetPlan", "GetPlanExecution", "ListPlanExecutions")
+                        ],
+                        policies.arn("arc-region-switch", f"plan/{settings.names.plan}:*", region=""),
                     ),
                     # On all, as AWS's own policy for it: that it asks by name, nothing says.
                     policies.allow(

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from awacs import awslambda as lambda_actions
-from awacs import dynamodb
+from awacs import dynamodb, rds
 from troposphere import AWSHelperFn, Output, Parameter, Sub, Template
 
 from templates import plans, policies, takeover
@@ -36,6 +36,7 @@ PEERING_CONNECTION_ID = "PeeringConnectionId"
 # API Gateway waits 29 s; a request that meets the fencing phase waits up to 10 s of them.
 _API_TIMEOUT_SECONDS = 28
 _MIGRATION_TIMEOUT_SECONDS = 600
+_COMPARISON_TIMEOUT_SECONDS = 60
 
 
 def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> Template:
@@ -90,6 +91,7 @@ def _add_workers(template: Template, settings: Settings, migration: SchemaMigrat
         # Started before it is said where failures go, it would lose one.
         events = add_event_config(template, timer.plan, function, queue, timer.age_seconds)
         add_schedule(template, settings, site, timer, function, group, queue).DependsOn = [events]
+    add_function(template, settings, _compare_plan(settings)).DependsOn = [migration]
     function = add_function(template, settings, rotate(settings))
     add_rotation(template, function, migration)
     for step in takeover.steps(settings):
@@ -103,7 +105,13 @@ def _timers(settings: Settings, probe_text: str = "") -> tuple[Timer, ...]:
 
 def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
     """Of one region; `health_check` is the id of the primary's."""
-    functions = [_api_plan(settings), _migrate_plan(settings), rotate(settings), *takeover.steps(settings)]
+    functions = [
+        _api_plan(settings),
+        _migrate_plan(settings),
+        _compare_plan(settings),
+        rotate(settings),
+        *takeover.steps(settings),
+    ]
     return alarms(settings, functions, _timers(settings), health_check)
 
 
@@ -209,5 +217,29 @@ def _migrate_plan(settings: Settings) -> FunctionPlan:
         },
         statements=(plans.describe_clusters(settings), *plans.read_secrets(settings, *users)),
         timeout_seconds=_MIGRATION_TIMEOUT_SECONDS,
+        package=MIGRATIONS_PACKAGE,
+    )
+
+
+def _compare_plan(settings: Settings) -> FunctionPlan:
+    """For readiness: an operator's machine is in neither network, and this function reaches both databases.
+    With the migrations, because it says whether the ledger has those of its own release.
+    """
+    return function_plan(
+        settings,
+        "Compare",
+        "Says whether both regions' ledgers hold the same, for whoever asks; changes nothing",
+        environment={
+            "GLOBAL_CLUSTER": settings.names.shared("ledger"),
+            "DATABASE_NAME": settings.database.name,
+            **plans.application(settings),
+        },
+        statements=(
+            plans.describe_clusters(settings),
+            # The global cluster tells who the members are, but not where they listen.
+            policies.allow("FindDatabases", [rds.DescribeDBClusters], *plans.cluster_arns(settings)),
+            *plans.read_secrets(settings, "application"),
+        ),
+        timeout_seconds=_COMPARISON_TIMEOUT_SECONDS,
         package=MIGRATIONS_PACKAGE,
     )

@@ -141,7 +141,7 @@ def invoke(block: Block) -> None:
     """The function of the region that is activated, again and again until it ends well or the time is up."""
     region = block.execution.region
     lambdas, deadline = block.client("lambda"), block.deadline()
-    function = _own([one["arn"] for one in block.config["lambdas"]], region)
+    function = own([one["arn"] for one in block.config["lambdas"]], region)
     while True:
         outage.stand_still(region)
         why = _failure(lambdas, function)
@@ -167,7 +167,7 @@ def promote(block: Block) -> None:
     """
     databases, deadline = block.client("rds"), block.deadline()
     ledger = str(block.config["globalClusterIdentifier"])
-    target = _own(block.config["databaseClusterArns"], block.execution.region)
+    target = own(block.config["databaseClusterArns"], block.execution.region)
     wanted = {"GlobalClusterIdentifier": ledger, "TargetDbClusterIdentifier": target}
     ungraceful = (block.config.get("ungraceful") or {}).get("ungraceful")
     loses = block.config["behavior"] == "failover" or (block.execution.mode == "ungraceful" and ungraceful)
@@ -186,7 +186,7 @@ def promote(block: Block) -> None:
         block.pause(_LOOK_EVERY, deadline, f"{target} is not the writer of {ledger}")
 
 
-def _own(arns: list[str], region: str) -> str:
+def own(arns: list[str], region: str) -> str:
     """Of one thing in each of the plan's regions, the one in this region."""
     for arn in arns:
         if arn.split(":")[3] == region:

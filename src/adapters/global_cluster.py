@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from adapters.aws import code, unknown_is_unavailable
+from adapters.database import Database
 from failover.errors import Refused, Unavailable
 from failover.planner import Mode
 from failover.writer import Change, GlobalDatabase, Member
@@ -87,6 +88,27 @@ def promote(client: RDSClient, global_cluster: str, region: str, mode: Mode) -> 
             raise Refused(f"{asked}: {mode.value} promotion of {region}: {code(error)}") from error
         raise
     return False
+
+
+def endpoint(client: RDSClient, member: Member, database: str, sslmode: str) -> Database | None:
+    """Where a member listens, as RDS in its region says; None without an instance.
+
+    Of a replica the reader endpoint, as its writer endpoint is inactive.
+    """
+    with unknown_is_unavailable(named(member)):
+        answer = client.describe_db_clusters(DBClusterIdentifier=member.cluster)
+    try:
+        (cluster,) = answer["DBClusters"]
+        if not cluster["DBClusterMembers"]:
+            return None
+        host = cluster["Endpoint" if member.writer else "ReaderEndpoint"]
+        return Database(host, cluster["Port"], database, sslmode)
+    except (KeyError, ValueError) as error:
+        raise Unavailable(f"{named(member)}: unreadable ({type(error).__name__})") from error
+
+
+def named(member: Member) -> str:
+    return f"cluster {member.cluster} in {member.region}"
 
 
 def _described(client: RDSClient, global_cluster: str) -> Any:

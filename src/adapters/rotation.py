@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from adapters.aws import code, unknown_is_unavailable
 from adapters.database import Database, connect
-from adapters.global_cluster import members
+from adapters.global_cluster import endpoint, members, named
 from adapters.roles import let_log_in
 from adapters.schema import alone, read_only
 from adapters.secrets import Secrets, parsed
@@ -127,13 +127,13 @@ class GlobalDatabases:
         try:
             with closing(self._connect(writer, database, self._master())) as master:
                 if read_only(master):
-                    raise Unavailable(f"{_named(writer)}: takes no writes")
+                    raise Unavailable(f"{named(writer)}: takes no writes")
                 with alone(master, patience_ms=_LOCK_MS), master.transaction():
                     let_log_in(master, credentials)
         except psycopg.OperationalError as error:
             raise _unavailable(writer, error) from None
         except psycopg.Error as error:  # from None: its text may quote the statement
-            raise NotRotatable(f"{_named(writer)}: {type(error).__name__} ({error.sqlstate})") from None
+            raise NotRotatable(f"{named(writer)}: {type(error).__name__} ({error.sqlstate})") from None
 
     def test(self, credentials: Credentials, *, everywhere: bool) -> None:
         writer, database = self._writer()
@@ -165,14 +165,14 @@ class GlobalDatabases:
         try:
             with closing(self._connect(member, database, credentials)) as connection:
                 if member.writer and read_only(connection):
-                    raise Unavailable(f"{_named(member)}: takes no writes")
+                    raise Unavailable(f"{named(member)}: takes no writes")
                 has_rights = connection.execute(
                     "SELECT pg_has_role(%s, 'USAGE')", [original(credentials.username)]
                 ).fetchone()
         except psycopg.OperationalError as error:
             raise _unavailable(member, error) from None
         if has_rights != (True,):
-            raise Unavailable(f"{_named(member)}: {credentials.username} lacks the rights of its original")
+            raise Unavailable(f"{named(member)}: {credentials.username} lacks the rights of its original")
 
     def _connect(self, member: Member, database: Database, credentials: Credentials) -> Connection[Any]:
         return connect(database, credentials, statement_ms=_STATEMENT_MS, lock_ms=_LOCK_MS)
@@ -184,21 +184,11 @@ class GlobalDatabases:
         writer = writer_of(self._members())
         database = self._endpoint(writer)
         if database is None:
-            raise Unavailable(f"{_named(writer)}: has no instance")
+            raise Unavailable(f"{named(writer)}: has no instance")
         return writer, database
 
     def _endpoint(self, member: Member) -> Database | None:
-        """Of a replica the reader endpoint, as its writer endpoint is inactive; None without an instance."""
-        with unknown_is_unavailable(_named(member)):
-            answer = self._clusters(member.region).describe_db_clusters(DBClusterIdentifier=member.cluster)
-        try:
-            (cluster,) = answer["DBClusters"]
-            if not cluster["DBClusterMembers"]:
-                return None
-            host = cluster["Endpoint" if member.writer else "ReaderEndpoint"]
-            return Database(host, cluster["Port"], self._name, self._sslmode)
-        except (KeyError, ValueError) as error:
-            raise Unavailable(f"{_named(member)}: unreadable ({type(error).__name__})") from error
+        return endpoint(self._clusters(member.region), member, self._name, self._sslmode)
 
 
 def master_of(secrets: Secrets, name: str) -> Callable[[], Credentials]:
@@ -206,9 +196,5 @@ def master_of(secrets: Secrets, name: str) -> Callable[[], Credentials]:
     return lambda: secrets.credentials(name, fresh=True)
 
 
-def _named(member: Member) -> str:
-    return f"cluster {member.cluster} in {member.region}"
-
-
 def _unavailable(member: Member, error: Any) -> Unavailable:
-    return Unavailable(f"{_named(member)}: {type(error).__name__} ({error.sqlstate or 'no answer'})")
+    return Unavailable(f"{named(member)}: {type(error).__name__} ({error.sqlstate or 'no answer'})")

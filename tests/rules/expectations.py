@@ -6,7 +6,7 @@ _TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish", "Probe")
 _STEPS = ("Fence", "Recover")
 _STOPS = ("Differences", "OldestOpenEntry")  # drills, where there are any
 _FAULTS = ("RegionLoss", "Partition", "LedgerLoss")
-_FUNCTIONS = ("Api", "Migrate", *_TIMED, "Rotate", *_STEPS)
+_FUNCTIONS = ("Api", "Migrate", "Compare", *_TIMED, "Rotate", *_STEPS)
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
     *(f"{function}Function{what}" for function in _FUNCTIONS for what in _FUNCTION_ALARMS),
@@ -48,6 +48,7 @@ LEAVES: dict[str, dict[str, str]] = {
         "Subscriptionb69f14b8": "tells the operators",
         **{f"{function}Schedule": "starts the function by the clock" for function in _TIMED},
         **{f"{function}Function": "invoked by its name, by Region switch" for function in _STEPS},
+        "CompareFunction": "invoked by its name, by operators",
         "DeadLettersPolicy": "refuses whoever comes without TLS",
         "ApplicationRotation": "has the secret rotated",
         "MigratorRotation": "has the secret rotated",
@@ -102,6 +103,7 @@ REACHES: dict[str, dict[str, str]] = {
         "ApiFunction": "forwards to the other region while that is the active one",
         "ApiRole": "may do so",
         "ProbeFunction": "asks the other region's front door whether that region can be reached",
+        "CompareRole": "compares both ledgers for operators; what it cannot reach it says",
         "FinishRole": "a promotion is asked of the region that is promoted, and names both clusters",
         "RotateRole": "the writer may be in either region; secrets are rotated as long as both are there",
     },
@@ -172,6 +174,7 @@ WILDCARDS: dict[str, str] = {
     "PublishCode": "zips are named by their content",
     "ReachOwnBuckets": "caller and bucket are of this account",
     "ReachOwnTables": "IAM decides; this only keeps other accounts out",
+    "ReadPlan": "a plan's ARN ends in a random suffix",
     "ReadOutputs": "StackSets ends the stacks' names in an id of its own",
     "ReadVersions": "every object of the transaction log",
     "ReadTemplates": "StackSets copies templates into a bucket whose name it does not tell",

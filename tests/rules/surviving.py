@@ -26,6 +26,7 @@ NOT_NEEDED: dict[str, str] = {
     "witness.ProbeRole.Policies.*": "may do so",
     "service.FinishRole.Policies.*": "RDS is asked in this region; its leave has to name both clusters",
     "service.*Alarm.*Dimensions.*": "how a measurement is called that is reported in this region",
+    "service.CompareRole.Policies.*": "both ledgers are compared for operators, before a failover",
     "service.RotateRole.Policies.*": "passwords change while both regions are there",
     "foundation.DataKey.KeyPolicy.*kms:ViaService*": "one of two regions whose services may use the key",
     "data.BackupPlan.BackupPlan.*CopyActions*": "copies are made when there is somewhere to copy to",

@@ -191,6 +191,35 @@ def test_the_control_plane_is_in_one_region(plans: Plans) -> None:
         plans.in_region(PEER).get_plan(arn=arn)
 
 
+def test_an_evaluation_says_in_each_region_what_its_steps_lack_there(plans: Plans) -> None:
+    arn = plans.deployed(plans.step(), plans.step("recover"))
+
+    def evaluated(region: str) -> dict[str, Any]:
+        found: dict[str, Any] = plans.in_region(region).get_plan_evaluation_status(planArn=arn)
+        return found
+
+    assert (evaluated(HOME)["evaluationState"], evaluated(HOME)["warnings"]) == ("passed", [])
+    lambdas = plans.aws.client("lambda", PEER)
+    code = lambdas.get_function(FunctionName=plans.name)["Configuration"]
+    lambdas.delete_function(FunctionName=plans.name)
+    try:
+        there = evaluated(PEER)
+        assert (there["evaluationState"], there["region"]) == ("actionRequired", PEER)
+        assert [one["stepName"] for one in there["warnings"]] == ["fence", "recover"]
+        assert "ResourceNotFoundException" in there["warnings"][0]["warningMessage"]
+        assert evaluated(HOME)["evaluationState"] == "passed"
+    finally:
+        lambdas.create_function(
+            FunctionName=plans.name,
+            Runtime=code["Runtime"],
+            Handler=code["Handler"],
+            Role=code["Role"],
+            Code={"ZipFile": zipped(_STEP)},
+        )
+    plans.aws.client("iam").delete_role_policy(RoleName=plans.name, PolicyName="plan")
+    assert "AccessDenied" in evaluated(HOME)["warnings"][0]["warningMessage"]
+
+
 def test_a_changed_plan_keeps_its_arn_and_another_name_is_another_plan(plans: Plans) -> None:
     arn = plans.deployed()
     changed = plans.template(plans.step(), plans.step("recover"), Description="longer")

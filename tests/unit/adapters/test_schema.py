@@ -13,7 +13,7 @@ from lab.postgres import Server
 from tests.unit.adapters.conftest import MASTER, database
 from tests.unit.adapters.fakes import FakeSecretsManager
 
-EVERYTHING = "0001.ledger, 0002.transaction-log, 0003.transaction-log-index, 0004.recovery"
+EVERYTHING = "0001.ledger, 0002.transaction-log, 0003.transaction-log-index, 0004.recovery, 0005.readiness"
 
 
 def roles_of(suffix: str) -> tuple[FakeSecretsManager, Roles]:
@@ -109,7 +109,8 @@ def test_a_replica_is_not_the_writer_and_that_is_success(server: Server, replica
         "DELETE FROM ledger.fence",
         "CREATE TABLE ledger.mine (id int)",
         "CREATE SCHEMA mine",
-        "SELECT 1 FROM migrations.applied",
+        "DELETE FROM migrations.applied",
+        "SELECT 1 FROM migrations.yoyo_lock",
     ],
 )
 def test_the_application_can_only_add_to_the_ledger(server: Server, empty: str, statement: sql.SQL) -> None:
