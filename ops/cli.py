@@ -21,7 +21,7 @@ from adapters.directory import DynamoDirectory
 from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
 from failover.planner import Mode
-from ops import diff, diff_report, directory, failover, log, preflight, readiness, status
+from ops import diff, diff_report, directory, failover, log, preflight, readiness, release, status
 from ops.directory import Rejected
 from ops.failover import Wanted
 from ops.observe import observed
@@ -64,6 +64,36 @@ def show_status(context: click.Context, as_json: bool) -> None:
     _show(as_json, status.document(found), status.text(found))
     if not found.healthy:
         context.exit(FAILED)
+
+
+@commands.command("release")
+@click.option("--dist", type=click.Path(path_type=Path, file_okay=False), default="dist", show_default=True)
+@click.option(
+    "--only", metavar="REGION", help="To this region alone, without root: the other one does not answer."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@as_json
+@click.pass_context
+def roll_out(
+    context: click.Context, dist: Path, only: str | None, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Release what `python build.py` wrote, the standby first, whichever region that is."""
+    settings, around = context.meta[_SETTINGS], Surroundings.of(os.environ)
+    release.checked_build(settings, dist)
+    gone = release.silent(settings, around)
+    now = observed(settings, around)
+    if (refused := release.objection(settings, now, only, gone)) is not None:
+        raise refused
+    planned, carry_out = release.planned(settings, around, now, dist, only)
+    click.echo(planned.text, err=as_json)
+    if dry_run or planned.nothing:
+        _show(as_json, {**planned.document, "changed": False}, "nothing was done")
+        return
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    changed = carry_out(lambda said: click.echo(said, err=as_json))
+    _show(as_json, {**planned.document, "changed": changed}, "released" if changed else "nothing changed")
 
 
 @commands.command("readiness")

@@ -1,12 +1,18 @@
 """Asking both regions what a failover depends on: every question for itself, all at the same time."""
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, Final
+from zipfile import ZipFile
 
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session as HTTPSession
 
 from adapters.aws import code, unknown_is_unavailable
 from failover.errors import Unavailable
@@ -48,6 +54,7 @@ _BRIEF: Final = Config(
 _COMPARING: Final = Config(connect_timeout=2, read_timeout=25, retries={"total_max_attempts": 1})
 _GLOBAL_REGION: Final = "us-east-1"  # where Route 53 takes questions
 _NOT_COMPARED: Final = ("State", "LastUpdateStatus")
+_LARGE: Final = 100_000  # bytes; ours have megabytes, but for those whose text is in a template
 _CONFIGURATION: Final = ("Runtime", "Handler", "Timeout", "MemorySize", "Architectures", "Layers")
 _SHARED: Final = "records"
 # As the templates make them, which are not asked here: to import them takes longer than an answer.
@@ -126,19 +133,24 @@ def functions_of(client: Any, prefix: str, suffix: str) -> dict[str, Function]:
         pages = client.get_paginator("list_functions").paginate()
         names = [one["FunctionName"] for page in pages for one in page["Functions"]]
         return {
-            name.removeprefix(prefix).removesuffix(suffix): function(client.get_function(FunctionName=name))
+            name.removeprefix(prefix).removesuffix(suffix): function(
+                client.get_function(FunctionName=name), fetched
+            )
             for name in names
             if name.startswith(prefix) and name.endswith(suffix)
         }
 
 
-def function(described: Mapping[str, Any]) -> Function:
+def function(described: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Function:
     configuration = described["Configuration"]
+    code = configuration["CodeSha256"]
+    if configuration.get("CodeSize", _LARGE) < _LARGE:
+        code = content(fetch(described["Code"]["Location"]))
     environment = configuration.get("Environment", {})
     states = [str(configuration.get(name, "")) for name in _NOT_COMPARED]
     wrong = [state for state in states if state not in ("Active", "Successful")]
     return Function(
-        code=configuration["CodeSha256"],
+        code=code,
         configuration={
             name: json.dumps(configuration.get(name), sort_keys=True, default=str) for name in _CONFIGURATION
         },
@@ -146,6 +158,24 @@ def function(described: Mapping[str, Any]) -> Function:
         state=", ".join(state or "not said" for state in wrong) or "Active",
         reserved=described.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
     )
+
+
+def content(package: bytes) -> str:
+    """Of what is in it. What CloudFormation zips itself, text that a template holds, it dates: the hash of
+    that package is another one in each region.
+    """
+    with ZipFile(io.BytesIO(package)) as files:
+        held = {name: sha256(files.read(name)).hexdigest() for name in files.namelist()}
+    return sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+def fetched(url: str) -> bytes:
+    """From where Lambda says that a package can be read, for a few minutes."""
+    answer = HTTPSession(timeout=5).send(AWSRequest("GET", url).prepare())
+    if answer.status_code != HTTPStatus.OK:
+        raise Unavailable(f"code of a function: status {answer.status_code}")
+    body: bytes = answer.content
+    return body
 
 
 def quotas(functions: Any, gateway: Any) -> Quotas:

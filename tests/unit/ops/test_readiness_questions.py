@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, datetime
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 from botocore.exceptions import ClientError
@@ -41,19 +42,43 @@ def refused(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {}}, "X")  # type: ignore[typeddict-item]
 
 
+def nothing(_url: str) -> bytes:
+    raise AssertionError
+
+
 def test_a_function_s_state_is_that_of_its_last_update_as_well() -> None:
     configuration: dict[str, Any] = {"CodeSha256": "c", "State": "Active", "LastUpdateStatus": "Failed"}
-    found = questions.function({"Configuration": configuration})
+    found = questions.function({"Configuration": configuration}, nothing)
     assert (found.state, found.reserved, found.variables) == ("Failed", None, {})
     configuration |= {
         "LastUpdateStatus": "Successful",
         "Environment": {"Error": {"ErrorCode": "AccessDenied"}},
     }
     found = questions.function(
-        {"Configuration": configuration, "Concurrency": {"ReservedConcurrentExecutions": 0}}
+        {"Configuration": configuration, "Concurrency": {"ReservedConcurrentExecutions": 0}}, nothing
     )
     assert (found.state, found.reserved, found.variables) == ("Active", 0, None)
-    assert questions.function({"Configuration": {"CodeSha256": "c"}}).state == "not said, not said"
+    assert questions.function({"Configuration": {"CodeSha256": "c"}}, nothing).state == "not said, not said"
+
+
+def test_code_that_aws_packed_itself_is_told_by_what_is_in_it() -> None:
+    def packed(text: str, year: int) -> bytes:
+        file = io.BytesIO()
+        with ZipFile(file, "w") as zipped:
+            zipped.writestr(ZipInfo("index.py", (year, 1, 1, 0, 0, 0)), text)
+        return file.getvalue()
+
+    def code(package: bytes, size: int = 500) -> str:
+        described = {
+            "Configuration": {"CodeSha256": "sha", "CodeSize": size},
+            "Code": {"Location": "https://there"},
+        }
+        return questions.function(described, lambda _: package).code
+
+    assert packed("same", 2025) != packed("same", 2026)
+    assert code(packed("same", 2025)) == code(packed("same", 2026))
+    assert code(packed("same", 2025)) != code(packed("other", 2025))
+    assert code(b"never fetched", 5_000_000) == "sha"
 
 
 def test_functions_of_another_environment_are_not_ours() -> None:
