@@ -335,9 +335,7 @@ def text(found: Report) -> str:
     table = [("", *(one.region for one in seen.regions))]
     table += [(title, *(cell(seen, one) for one in seen.regions)) for title, cell in _ROWS]
     findings = [f"{each.kind:<7}  {each.text}" for each in found.findings]
-    return "\n".join(
-        (_headline(seen), _dns_line(seen), *columns(table), *(findings or ["nothing is wrong"]))
-    )
+    return "\n".join((_headline(seen), _dns_line(seen), *columns(table), *(findings or ["nothing is wrong"])))
 
 
 def _headline(seen: Observation) -> str:
