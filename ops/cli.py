@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,22 @@ from adapters.directory import DynamoDirectory
 from failover.clock import Clock, SystemClock
 from failover.errors import Unavailable
 from failover.planner import Mode
-from ops import diff, diff_report, directory, failover, log, preflight, readiness, release, status
+from ops import (
+    cost,
+    destroy,
+    diff,
+    diff_report,
+    directory,
+    failover,
+    log,
+    preflight,
+    readiness,
+    release,
+    status,
+    upgrade,
+    upgrade_world,
+)
+from ops.destroy_world import AwsWorld
 from ops.directory import Rejected
 from ops.failover import Wanted
 from ops.observe import observed
@@ -230,6 +246,83 @@ def check_before(context: click.Context, dist: Path, as_json: bool) -> None:
     _show(as_json, preflight.document(checks), preflight.text(checks))
     if not preflight.ready(checks):
         context.exit(FAILED)
+
+
+@commands.command("cost")
+@dist
+@click.option("--payments-per-second", type=click.FloatRange(min=0), default=0, show_default=True)
+@click.option(
+    "--gb", type=click.FloatRange(min=0), default=0, show_default=True, help="What the ledger holds, in GB."
+)
+@as_json
+@click.pass_context
+def estimate_cost(
+    context: click.Context, dist: Path, payments_per_second: float, gb: float, as_json: bool
+) -> None:
+    """Estimate what the build would cost a month, by list prices, and which part of it is the standby's."""
+    settings: Settings = context.meta[_SETTINGS]
+    use = cost.Use(payments_per_second=payments_per_second, stored_gb=gb)
+    regions = settings.regions
+    lines = cost.estimated(cost.stacks_of(settings, dist), regions.primary, regions.secondary, use)
+    _show(as_json, cost.document(lines), cost.text(lines))
+
+
+@commands.command("upgrade")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and end.")
+@yes
+@as_json
+@click.pass_context
+def upgrade_engine(context: click.Context, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Bring the ledger to the minor version that deployment.toml names: the copy first, then the writer.
+
+    Deploy the build of that configuration afterwards, so that the stacks say what runs.
+    """
+    settings: Settings = context.meta[_SETTINGS]
+    version = settings.database.engine_version
+    world = upgrade_world.AwsWorld(settings, Surroundings.of(os.environ))
+    seen = world.seen()
+    if (refused := upgrade.objection(seen, version)) is not None:
+        raise refused
+    behind = [cluster.region for cluster in seen.clusters if not cluster.runs(version)]
+    if behind:
+        click.echo(upgrade.announced(seen, version), err=True)
+    if behind and not dry_run:
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+        told = partial(click.echo, err=as_json)
+        seen = upgrade.upgraded(world, version, SystemClock(), told)
+    changed = [] if dry_run else behind
+    if not (dry_run and behind and not as_json):
+        _show(as_json, upgrade.document(seen, version, changed), upgrade.text(seen, version, changed))
+
+
+@commands.command("destroy")
+@dist
+@click.option("--yes", "typed", metavar="NAME", help="The environment's name, instead of typing it.")
+@click.option("--lift-protection", "lift", is_flag=True, help="Delete what is protected, too.")
+@click.option("--zone", is_flag=True, help="Delete the hosted zone, too, to which the domain is delegated.")
+@as_json
+@click.pass_context
+def tear_down(
+    context: click.Context, dist: Path, typed: str | None, lift: bool, zone: bool, as_json: bool
+) -> None:
+    """Delete a test environment in the order that works, with everything in it; or go on with that.
+
+    Nothing of it comes back. It is refused where deployment.toml protects the environment.
+    """
+    settings: Settings = context.meta[_SETTINGS]
+    if (refused := destroy.refusal(settings)) is not None:
+        raise refused
+    world = AwsWorld(settings, Surroundings.of(os.environ), dist)
+    if (refused := destroy.objection(world.remains(), lift=lift)) is not None:
+        raise refused
+    if typed is None:
+        typed = click.prompt("The environment and its payments will be gone. Its name", err=True)
+    if typed != settings.environment:
+        raise click.BadParameter(f"{typed} is not the environment's name", param_hint="--yes")
+    destroy.torn_down(world, SystemClock(), lambda said: click.echo(said, err=as_json), zone=zone)
+    left = world.left(zone=zone)
+    _show(as_json, destroy.document(settings.environment, left), destroy.text(settings.environment, left))
 
 
 @commands.group(no_args_is_help=False)

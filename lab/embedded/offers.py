@@ -1,7 +1,8 @@
 """What an account may have of what AWS offers: quotas, and the database instances of a region.
 
 https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html: the values are
-AWS's defaults, as `ec2` keeps them for addresses. MiniStack's own list of instances lacks the serverless.
+AWS's defaults, as `ec2` keeps them for addresses. MiniStack's own lists lack serverless instances and what a
+version can be upgraded to: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_UpgradeTarget.html
 """
 
 import json
@@ -28,6 +29,8 @@ def register(_handlers: Handlers) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE[SERVICE] = SERVICE
     inherited = rds._ACTION_MAP["DescribeOrderableDBInstanceOptions"]
     rds._ACTION_MAP["DescribeOrderableDBInstanceOptions"] = _with_serverless(inherited)
+    versions = rds._ACTION_MAP["DescribeDBEngineVersions"]
+    rds._ACTION_MAP["DescribeDBEngineVersions"] = _with_targets(versions)
 
 
 async def handle(_method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Any) -> Response:
@@ -79,3 +82,30 @@ def _with_serverless(inherited: Callable[[Any], Response]) -> Callable[[Any], Re
         return answer
 
     return describe
+
+
+def _with_targets(inherited: Callable[[Any], Response]) -> Callable[[Any], Response]:
+    """Of one version of Aurora PostgreSQL that is asked for: the later minor ones of its major version."""
+
+    def describe(parameters: Any) -> Response:
+        status, headers, body = inherited(parameters)
+        engine, version = rds._p(parameters, "Engine"), rds._p(parameters, "EngineVersion")
+        if status >= 400 or engine != "aurora-postgresql" or not version:
+            return status, headers, body
+        targets = "".join(
+            f"<UpgradeTarget><Engine>{engine}</Engine><EngineVersion>{later}</EngineVersion>"
+            "<AutoUpgrade>false</AutoUpgrade><IsMajorVersionUpgrade>false</IsMajorVersionUpgrade>"
+            "</UpgradeTarget>"
+            for later, _family in rds.AURORA_POSTGRESQL_ENGINE_VERSIONS
+            if _later_minor(version, later)
+        )
+        text = body.decode() if isinstance(body, bytes) else body
+        filled = f"<ValidUpgradeTarget>{targets}</ValidUpgradeTarget>"
+        return status, headers, text.replace("<ValidUpgradeTarget/>", filled).encode()
+
+    return describe
+
+
+def _later_minor(version: str, later: str) -> bool:
+    (major, _, minor), (other, _, candidate) = version.partition("."), later.partition(".")
+    return major == other and minor.isdigit() and candidate.isdigit() and int(candidate) > int(minor)

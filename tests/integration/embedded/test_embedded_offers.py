@@ -24,3 +24,13 @@ def test_serverless_instances_are_offered(aws: EmbeddedAws) -> None:
     assert offered(**aurora, DBInstanceClass="db.serverless") == 1
     assert offered(**aurora, DBInstanceClass="db.r5.large") == 1
     assert offered(Engine="postgres", EngineVersion="16.4", DBInstanceClass="db.serverless") == 0
+
+
+def test_a_version_can_be_upgraded_to_later_minor_ones(aws: EmbeddedAws) -> None:
+    (version,) = aws.client("rds").describe_db_engine_versions(
+        Engine="aurora-postgresql", EngineVersion="14.6"
+    )["DBEngineVersions"]
+    targets = {one["EngineVersion"]: one["IsMajorVersionUpgrade"] for one in version["ValidUpgradeTarget"]}
+    assert "14.22" in targets
+    assert "14.6" not in targets
+    assert not any(major for major in targets.values())
