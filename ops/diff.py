@@ -199,20 +199,22 @@ _ACTIONS: Final = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHA
 
 def _drift(settings: Settings, around: Surroundings) -> tuple[tuple[Drift, ...], dict[str, Unknown]]:
     """What CloudFormation last found, and what a role swap makes it find."""
-    regions = (settings.regions.primary, settings.regions.secondary)
+    places = settings.regions
+    regions = (places.primary, places.secondary)
     questions: dict[tuple[str, str], Callable[[], Any]] = {}
-    for region in regions:
+    for region in dict.fromkeys((*regions, places.witness)):
         client = around.client("cloudformation", region, PATIENT)
-        rds = around.client("rds", region, PATIENT)
         questions[region, "drift"] = partial(drifts, client, settings, region)
+    for region in regions:
+        rds = around.client("rds", region, PATIENT)
         questions[region, "writer"] = partial(_writer, rds, settings.names.shared("ledger"))
     found = answered(questions, _PATIENCE_SECONDS)
     known: list[Drift] = []
     unknown: dict[str, Unknown] = {}
-    for region in regions:
-        if isinstance(seen := found[region, "drift"], Unknown):
+    for (region, question), seen in found.items():
+        if question == "drift" and isinstance(seen, Unknown):
             unknown[region] = seen
-        else:
+        elif question == "drift":
             known += seen
     writers = {found[region, "writer"] for region in regions if isinstance(found[region, "writer"], str)}
     if len(writers) == 1 and (writer := writers.pop()) != settings.regions.primary:

@@ -20,7 +20,7 @@ _CHANGED_BY_A_ROLE_SWAP: Final = {
     ),
     "AWS::RDS::GlobalCluster": frozenset({"SourceDBClusterIdentifier"}),
 }
-_STACK_SETS: Final = ("foundation", "data", "service")
+_STACK_SETS: Final = ("foundation", "data", "service", "witness")
 
 
 @dataclass(frozen=True, slots=True, order=True)

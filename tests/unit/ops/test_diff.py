@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +13,8 @@ from failover.planner import Unknown
 from ops import diff_report
 from ops.changes import Action, Change, Effect
 from ops.diff import Difference, StackDiff, by_change_set, change_of, rolled_out
-from ops.drift import Drift, of_resource
+from ops.drift import Drift, expected_after, of_resource
+from templates.config import load
 
 ARN = "arn:aws:cloudformation:us-east-1:123456789012:changeSet/samcli-deploy1/a"
 STACK = {
@@ -169,6 +171,19 @@ def test_drift_of_a_role_swap_is_expected_and_no_other_is() -> None:
         {**resource, "StackResourceDriftStatus": "DELETED", "PropertyDifferences": []}, "data", "x"
     )
     assert "Cluster is gone" in gone.text
+
+
+def test_after_a_role_swap_it_is_known_without_looking() -> None:
+    settings = load(Path(__file__).parents[3] / "deployment.toml", None, {})
+    expected = expected_after(settings, settings.regions.secondary)
+    assert all(drift.expected for drift in expected)
+    assert {(one.stack, one.region, one.name) for one in expected} == {
+        ("data", "us-east-1", "GlobalClusterIdentifier"),
+        ("data", "us-east-1", "SourceDBClusterIdentifier"),
+        ("data", "us-east-2", "GlobalClusterIdentifier"),
+        ("data", "us-east-2", "SourceDBClusterIdentifier"),
+        ("root", "us-east-1", "SourceDBClusterIdentifier"),
+    }
 
 
 HARMLESS = Change("Role", "AWS::IAM::Role", Action.CHANGE, ("Policies",))
