@@ -242,7 +242,7 @@ def show_difference(context: click.Context, dist: Path, exit_code: bool, as_json
 @click.pass_context
 def check_before(context: click.Context, dist: Path, as_json: bool) -> None:
     """Ask what has to be so before a first deployment and before a drill; ends with 0 where all of it is."""
-    checks = preflight_checks(context.meta[_SETTINGS], Surroundings.of(os.environ), dist, os.environ)
+    checks = preflight_checks(context.meta[_SETTINGS], Surroundings.of(os.environ), dist)
     _show(as_json, preflight.document(checks), preflight.text(checks))
     if not preflight.ready(checks):
         context.exit(FAILED)

@@ -1,28 +1,24 @@
 """Records of a domain as everybody sees them, for what has to be so before certificates are issued."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import dns.resolver
 from dns.exception import DNSException
 
 from failover.errors import Unavailable
+from ops.resolver import Endpoint
 
-LAB_DNS: Final = "PAYMENTS_LAB_DNS"  # host:port of the lab's name server
 _SECONDS: Final = 5.0
 
 
 class PublicRecords:
-    """Asks the system's resolvers, or the lab's name server where a shell points at a lab."""
+    """Asked by the host's own configuration unless a server is named, as the lab's is."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        lab = environ.get(LAB_DNS)
-        self._resolver = dns.resolver.Resolver(configure=lab is None)
+    def __init__(self, server: Endpoint | None) -> None:
+        self._resolver = dns.resolver.Resolver(configure=server is None)
         self._resolver.lifetime = _SECONDS
-        if lab is not None:
-            host, _, port = lab.rpartition(":")
-            self._resolver.nameservers = [host.strip("[]")]
-            self._resolver.port = int(port)
+        if server is not None:
+            self._resolver.nameservers, self._resolver.port = [server[0]], server[1]
 
     def name_servers(self, domain: str) -> list[str]:
         return self._texts(domain, "NS")

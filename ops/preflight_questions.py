@@ -25,15 +25,13 @@ _VPCS: Final = ("vpc", "L-F678F1CE")  # VPCs per Region
 _CLASS: Final = "db.serverless"
 
 
-def preflight_checks(
-    settings: Settings, around: Surroundings, dist: Path, environ: Mapping[str, str]
-) -> list[Check]:
+def preflight_checks(settings: Settings, around: Surroundings, dist: Path) -> list[Check]:
     """All at the same time, each for itself; in the order of the questions."""
 
     def client(service: str, region: str) -> Any:
         return around.client(service, region, PATIENT)
 
-    asked = list(questions(settings, client, dist, PublicRecords(environ)))
+    asked = list(questions(settings, client, dist, PublicRecords(around.name_server)))
     numbered = {(str(number), one.name): one.ask for number, one in enumerate(asked)}
     answers = answered(numbered, _PATIENCE_SECONDS)
     return [preflight.judged(one, answers[str(number), one.name]) for number, one in enumerate(asked)]

@@ -11,7 +11,7 @@ import dns.rrset
 import pytest
 
 from failover.errors import Unavailable
-from ops.dns_records import LAB_DNS, PublicRecords
+from ops.dns_records import PublicRecords
 
 _KNOWN = {
     ("payments.test.", "NS"): ["ns1.x.", "ns2.x."],
@@ -53,7 +53,7 @@ def records() -> Iterator[PublicRecords]:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield PublicRecords({LAB_DNS: f"127.0.0.1:{server.getsockname()[1]}"})
+            yield PublicRecords(server.getsockname())
         finally:
             done.set()
             thread.join()
