@@ -34,8 +34,9 @@ class Cluster:
     declared: str | None  # the version in the deployed template of its stack
 
     def runs(self, version: str) -> bool:
+        """Settled, and following the writer: a copy that restarts falls off it for a while."""
         settled = self.status == _AVAILABLE and all(status == _AVAILABLE for status in self.instances)
-        return settled and self.version == version
+        return settled and self.version == version and (self.writer or self.attached is not False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Done:
 Step = Upgrade | Wait | Done
 
 
-def objection(seen: Seen, version: str) -> Rejected | None:
+def objection(seen: Seen, version: str, *, begun: bool = False) -> Rejected | None:
     """Why not to begin, or to go on. Where a cluster runs the version already, its targets matter no more."""
     if len(seen.clusters) != 2 or sum(cluster.writer for cluster in seen.clusters) != 1:
         todo = "`status` says which is missing; upgrade when both regions are there"
@@ -77,7 +78,7 @@ def objection(seen: Seen, version: str) -> Rejected | None:
         return Rejected(f"ledger: the writer changes over to {seen.changing}; wait until that has ended", 1)
     for cluster in seen.clusters:
         where = f"ledger in {cluster.region}"
-        if not cluster.writer and cluster.attached is False:
+        if not begun and not cluster.writer and cluster.attached is False:
             return Rejected(
                 f"{where}: it is not attached to the writer; wait until it is, `status` says when", 1
             )
@@ -144,7 +145,7 @@ def upgraded(
     while True:
         try:
             seen = world.seen()
-            if (refused := objection(seen, version)) is not None:
+            if (refused := objection(seen, version, begun=bool(asked))) is not None:
                 raise refused
             step = next_step(seen, version)
             match step:

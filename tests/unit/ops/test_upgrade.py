@@ -41,6 +41,8 @@ def with_clusters(*clusters: Cluster) -> Seen:
             Wait(THERE, "ledger-secondary"),
         ),
         (with_clusters(WRITER, replace(COPY, version=NEW)), Upgrade(HERE, "ledger-primary", NEW)),
+        # It follows the writer again before that restarts.
+        (with_clusters(WRITER, replace(COPY, version=NEW, attached=False)), Wait(THERE, "ledger-secondary")),
         (
             with_clusters(replace(WRITER, status="upgrading"), replace(COPY, version=NEW)),
             Wait(HERE, "ledger-primary"),
@@ -75,6 +77,12 @@ def test_what_aws_would_refuse_is_refused_before_anything_is_begun(
     refused = objection(seen, version)
     assert refused is not None
     assert why in str(refused)
+
+
+def test_a_copy_that_falls_off_while_it_restarts_is_waited_for() -> None:
+    restarting = with_clusters(WRITER, replace(COPY, attached=False, status="upgrading"))
+    assert objection(restarting, NEW) is not None
+    assert objection(restarting, NEW, begun=True) is None
 
 
 def test_what_runs_the_version_already_needs_no_target() -> None:
