@@ -7,25 +7,32 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from adapters.aws import code, unknown_is_unavailable
-from failover.clock import Clock
+from failover.clock import Clock, Instant
 from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
+from failover.planner import Mode
 from ops.directory import Rejected
 from ops.failover import Wanted
 
 PATIENCE_SECONDS: Final = 3600.0
 _LOOK_EVERY_SECONDS: Final = 1.0
 _GOES_ON: Final = frozenset({"pending", "inProgress"})
+_SWITCHED: Final = frozenset({"running", "failed"})
+_TOO_LATE: Final = frozenset({"IllegalStateException", "ResourceNotFoundException"})
+_TAKES_EFFECT_SECONDS: Final = 30.0  # until what was switched shows in what Region switch says
 _DIRECTLY: Final = "or do it without Region switch: the same command with --direct"
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What is to be followed. `steps` are what they have come to, by name, in their order."""
+    """What is to be followed. `steps` are what they have come to, by name, in their order; `to_switch` are
+    those that run or failed as graceful ones.
+    """
 
     mode: str
     state: str
     steps: dict[str, str]
+    to_switch: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,31 @@ class RegionSwitch:
     def execution(self, arn: str, execution_id: str) -> Execution:
         with unknown_is_unavailable("Region switch"):
             answer = self.client.get_plan_execution(planArn=arn, executionId=execution_id)
-        steps = {step["name"]: step["status"] for step in answer.get("stepStates", ())}
-        return Execution(answer["mode"], answer["executionState"], steps)
+        states = answer.get("stepStates", ())
+        steps = {step["name"]: step["status"] for step in states}
+        graceful = {step["name"] for step in states if step.get("stepMode") == Mode.GRACEFUL}
+        to_switch = frozenset(name for name in graceful if steps[name] in _SWITCHED)
+        return Execution(answer["mode"], answer["executionState"], steps, to_switch)
+
+    def switch_to_ungraceful(self, arn: str, execution_id: str, seen: Execution, why: str) -> None:
+        """All that is left of it, and the step that runs or failed, which is tried again so.
+
+        Done twice, or too late, it is refused: then it is what it is.
+        """
+        named = {"planArn": arn, "executionId": execution_id, "comment": why}
+        if seen.mode != Mode.UNGRACEFUL:
+            self._change(self.client.update_plan_execution, **named, action="switchToUngraceful")
+        for name in sorted(seen.to_switch):
+            step = self.client.update_plan_execution_step
+            self._change(step, **named, stepName=name, actionToTake="switchToUngraceful")
+
+    def _change(self, ask: Callable[..., Any], **asked: str) -> None:
+        try:
+            with unknown_is_unavailable("Region switch"):
+                ask(**asked)
+        except ClientError as error:
+            if code(error) not in _TOO_LATE:
+                raise
 
 
 def switched(
@@ -80,7 +110,7 @@ def switched(
     """The epoch under which the target is active and steady. Raises Rejected where it is not.
 
     An execution that is under way is followed: it was started by an earlier run, by somebody else, or by the
-    function that decides.
+    function that decides. One that is graceful is switched where the loss of data was accepted.
     """
     arn, active = switch.find()
     if active is None:
@@ -106,29 +136,47 @@ def _follow(
     patience: float,
 ) -> None:
     give_up = clock.now().later(patience)
+    takes_effect: Instant | None = None
     told: dict[str, str] = {}
     while True:
         try:
             seen = switch.execution(arn, execution_id)
+            other = seen.mode != wanted.mode
+            if wanted.accept_data_loss and (other or seen.to_switch) and not _over(takes_effect, clock):
+                switch.switch_to_ungraceful(arn, execution_id, seen, wanted.recorded)
+                if takes_effect is None:
+                    takes_effect = clock.now().later(_TAKES_EFFECT_SECONDS)
+                    tell("switched to ungraceful: it goes on without the old writer")
         except Unavailable as unknown:
             why = str(unknown)
         else:
-            if seen.mode != wanted.mode:
-                what = f"execution {execution_id} is under way, {seen.mode}"
-                raise Rejected(f"Region switch: {what}; wait until it has ended, or cancel it there", 1)
             for name, state in seen.steps.items():
                 if told.get(name) != state and state != "notStarted":
                     tell(f"{name}: {state}")
             told = seen.steps
             if seen.state.startswith("completed"):
                 return
-            if seen.state not in _GOES_ON:
-                failed = ", ".join(name for name, state in seen.steps.items() if state == "failed")
-                todo = f"read the log of that step's function, and try it again in Region switch; {_DIRECTLY}"
-                raise Rejected(
-                    f"Region switch: execution {execution_id} is {seen.state} ({failed}); {todo}", 1
-                )
+            if takes_effect is None or _over(takes_effect, clock):
+                _check(seen, wanted, execution_id)
             why = f"execution {execution_id} is {seen.state}"
         if clock.now().reached(give_up):
             raise Rejected(f"Region switch: {why}; run the same command again to go on following it", 1)
         clock.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _over(takes_effect: Instant | None, clock: Clock) -> bool:
+    return takes_effect is not None and clock.now().reached(takes_effect)
+
+
+def _check(seen: Execution, wanted: Wanted, execution_id: str) -> None:
+    """Raises Rejected where following it leads nowhere."""
+    if seen.mode != wanted.mode:
+        what = f"execution {execution_id} is under way, {seen.mode}"
+        todo = "wait until it has ended, or cancel it there"
+        if wanted.mode is Mode.UNGRACEFUL:
+            todo += "; or say --accept-data-loss to switch it"
+        raise Rejected(f"Region switch: {what}; {todo}", 1)
+    if seen.state not in _GOES_ON:
+        failed = ", ".join(name for name, state in seen.steps.items() if state == "failed")
+        todo = f"read the log of that step's function, and try it again in Region switch; {_DIRECTLY}"
+        raise Rejected(f"Region switch: execution {execution_id} is {seen.state} ({failed}); {todo}", 1)

@@ -22,7 +22,7 @@ from ministack.core.responses import get_account_id, get_region
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, Response
 from lab.embedded.region_switch_evaluation import warnings
 from lab.embedded.region_switch_state import Execution, Plan, Refused, new_arn
-from lab.embedded.region_switch_steps import BLOCKS, run
+from lab.embedded.region_switch_steps import BLOCKS, go_on, run
 from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
 TYPE = "AWS::ARCRegionSwitch::Plan"
@@ -101,6 +101,8 @@ class RegionSwitch:
             "StartPlanExecution": (False, self.start),
             "CancelPlanExecution": (False, self.cancel),
             "GetPlanEvaluationStatus": (False, lambda asked: self._evaluated(self._here(asked["planArn"]))),
+            "UpdatePlanExecution": (False, self.update_execution),
+            "UpdatePlanExecutionStep": (False, self.update_step),
             "GetPlanExecution": (False, lambda asked: self._execution(asked).described()),
             "ListPlanExecutions": (False, self.list_executions),
             "ListPlanExecutionEvents": (False, self.list_events),
@@ -154,6 +156,39 @@ class RegionSwitch:
             execution.cancelled.set()
         return {}
 
+    def update_execution(self, asked: Properties) -> Properties:
+        """https://docs.aws.amazon.com/arc-region-switch/latest/api/API_UpdatePlanExecution.html"""
+        execution = self._execution(asked)
+        if asked["action"] != "switchToUngraceful":
+            raise Refused("IllegalStateException", f"This lab cannot {asked['action']} an execution.")
+        if execution.finished or execution.mode == "ungraceful":
+            what = f"{execution.state}, {execution.mode}"
+            raise Refused("IllegalStateException", f"The execution {execution.id} is {what}.")
+        execution.switch_to_ungraceful()
+        return {}
+
+    def update_step(self, asked: Properties) -> Properties:
+        """A step that runs is told; one that failed is tried again.
+
+        https://docs.aws.amazon.com/arc-region-switch/latest/api/API_UpdatePlanExecutionStep.html
+        """
+        execution, name = self._execution(asked), str(asked["stepName"])
+        step = execution.steps.get(name)
+        if asked["actionToTake"] != "switchToUngraceful":
+            raise Refused("AccessDeniedException", f"This lab cannot {asked['actionToTake']} a step.")
+        runs = step is not None and (step.status, execution.state) == ("running", "inProgress")
+        failed = step is not None and (step.status, execution.state) == ("failed", "pausedByFailedStep")
+        if not runs and not failed:
+            raise Refused("ResourceNotFoundException", f"The step {name} neither runs nor failed.")
+        execution.switch_step_to_ungraceful(name)
+        if failed:
+            execution.state = "inProgress"
+            workflow = self._plans[execution.plan_arn].workflow(execution.action, execution.region)
+            steps = list((workflow or {}).get("steps", ()))
+            left = [one["name"] for one in steps].index(name)
+            self._spawn(go_on, execution, steps[left:])
+        return {}
+
     def list_executions(self, asked: Properties) -> Properties:
         """The newest first."""
         found = [one.summary() for one in self._of(self._here(asked["planArn"]))]
@@ -187,11 +222,14 @@ class RegionSwitch:
             token=asked.get("clientToken"),
         )
         self._executions[execution.id] = execution
-        endpoint = self._lab.regions[execution.region].proxy_url
-        steps, role = list(workflow.get("steps", ())), str(plan.document["executionRole"])
-        runs = contextvars.copy_context().run
-        threading.Thread(target=runs, args=(run, execution, steps, role, endpoint), daemon=True).start()
+        self._spawn(run, execution, list(workflow.get("steps", ())))
         return execution
+
+    def _spawn(self, act: Callable[..., None], execution: Execution, steps: list[Properties]) -> None:
+        endpoint = self._lab.regions[execution.region].proxy_url
+        role = str(self._plans[execution.plan_arn].document["executionRole"])
+        runs = contextvars.copy_context().run
+        threading.Thread(target=runs, args=(act, execution, steps, role, endpoint), daemon=True).start()
 
     def _plan(self, arn: str) -> Plan:
         try:

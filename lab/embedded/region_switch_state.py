@@ -108,8 +108,17 @@ class Execution:
 
     def begin_step(self, name: str, block: str) -> None:
         step = self.steps.setdefault(name, StepState(name, self.mode))
-        step.status, step.started = "running", time.time()
+        step.status, step.started, step.ended = "running", time.time(), None
         self.tell("stepStarted", stepName=name, executionBlockType=block)
+
+    def switch_to_ungraceful(self) -> None:
+        """What has not begun yet is done so."""
+        self.mode = "ungraceful"
+        self.tell("executionBehaviorChangedToUngraceful")
+
+    def switch_step_to_ungraceful(self, name: str) -> None:
+        self.steps[name].mode = "ungraceful"
+        self.tell("stepExecutionBehaviorChangedToUngraceful", stepName=name)
 
     def end_step(self, name: str, status: str, event: str, error: str = "") -> None:
         step = self.steps[name]

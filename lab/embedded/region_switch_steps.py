@@ -47,6 +47,11 @@ class Block:
     config: Properties
     client: Callable[[str], Any]
 
+    @property
+    def ungraceful(self) -> bool:
+        """Now: somebody may switch the step while it runs."""
+        return self.execution.steps[self.step].mode == "ungraceful"
+
     def deadline(self) -> float:
         return time.monotonic() + _MINUTE * float(self.config.get("timeoutMinutes", _DEFAULT_MINUTES))
 
@@ -105,6 +110,11 @@ def _session(execution: Execution, role_arn: str) -> Properties:
 def run(execution: Execution, steps: list[Properties], role_arn: str, endpoint_url: str) -> None:
     """On a thread of its own, to the end: completed, cancelled, or paused by the step that failed."""
     execution.tell("executionStarted")
+    go_on(execution, steps, role_arn, endpoint_url)
+
+
+def go_on(execution: Execution, steps: list[Properties], role_arn: str, endpoint_url: str) -> None:
+    """With the steps that are left, as `run`."""
     try:
         for step in steps:
             _run_step(execution, step, role_arn, endpoint_url)
@@ -123,7 +133,10 @@ def _run_step(execution: Execution, step: Properties, role_arn: str, endpoint_ur
     if execution.cancelled.is_set():
         raise Cancelled
     execution.begin_step(name, kind)
-    if execution.mode == "ungraceful" and (config.get("ungraceful") or {}).get("behavior") == "skip":
+    if (
+        execution.steps[name].mode == "ungraceful"
+        and (config.get("ungraceful") or {}).get("behavior") == "skip"
+    ):
         execution.end_step(name, "skipped", "stepSkipped")
         return
     try:
@@ -163,27 +176,32 @@ def _failure(lambdas: Any, function: str) -> str | None:
 
 def promote(block: Block) -> None:
     """Nothing to do where the region's cluster is the writer already, or becomes it by somebody else's doing;
-    what RDS refuses fails the step.
+    what RDS refuses fails the step. One that was switched to ungraceful meanwhile fails over once nothing is
+    under way.
     """
     databases, deadline = block.client("rds"), block.deadline()
     ledger = str(block.config["globalClusterIdentifier"])
     target = own(block.config["databaseClusterArns"], block.execution.region)
     wanted = {"GlobalClusterIdentifier": ledger, "TargetDbClusterIdentifier": target}
-    ungraceful = (block.config.get("ungraceful") or {}).get("ungraceful")
-    loses = block.config["behavior"] == "failover" or (block.execution.mode == "ungraceful" and ungraceful)
-    asked = False
+    asked: set[bool] = set()
     while True:
         described = block.ask(databases.describe_global_clusters, GlobalClusterIdentifier=ledger)
         (found,) = described["GlobalClusters"]
         if target in (one["DBClusterArn"] for one in found["GlobalClusterMembers"] if one["IsWriter"]):
             return
-        if not asked and (found.get("FailoverState") or {}).get("ToDbClusterArn") != target:
+        loses = _loses(block)
+        if loses not in asked and (found.get("FailoverState") or {}).get("ToDbClusterArn") != target:
             if loses:
                 block.ask(databases.failover_global_cluster, **wanted, AllowDataLoss=True)
             else:
                 block.ask(databases.switchover_global_cluster, **wanted)
-            asked = True
+            asked.add(loses)
         block.pause(_LOOK_EVERY, deadline, f"{target} is not the writer of {ledger}")
+
+
+def _loses(block: Block) -> bool:
+    ungraceful = (block.config.get("ungraceful") or {}).get("ungraceful")
+    return block.config["behavior"] == "failover" or bool(block.ungraceful and ungraceful)
 
 
 def own(arns: list[str], region: str) -> str:

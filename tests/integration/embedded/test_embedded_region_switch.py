@@ -334,9 +334,46 @@ def test_a_step_that_may_be_skipped_is_skipped_when_ungraceful(plans: Plans) -> 
     assert _steps(plans.ended(arn, plans.start(arn))) == {"fence": "completed"}
 
 
-def test_the_execution_role_decides_what_a_step_may_do(plans: Plans) -> None:
-    """And pauses the execution, which somebody has to cancel before the plan can be started again."""
-    step = {
+def test_what_has_not_begun_is_done_ungracefully_once_an_execution_is_switched(plans: Plans) -> None:
+    plans.fail(100)
+    arn = plans.deployed(plans.step("fence"), plans.step("recover", Ungraceful={"Behavior": "skip"}))
+    execution = plans.start(arn)
+    eventually(lambda: plans.calls(PEER) > 1 or None, "the first step runs")
+    named = {"planArn": arn, "executionId": execution}
+    plans.in_region(PEER).update_plan_execution(**named, action="switchToUngraceful", comment="it is gone")
+    with pytest.raises(ClientError, match=r"IllegalStateException.*inProgress, ungraceful"):
+        plans.in_region(PEER).update_plan_execution(**named, action="switchToUngraceful")
+    plans.fail(0)
+    ended = plans.ended(arn, execution)
+    assert (ended["executionState"], ended["mode"]) == ("completed", "ungraceful")
+    assert _steps(ended) == {"fence": "completed", "recover": "skipped"}
+    assert [step["stepMode"] for step in ended["stepStates"]] == ["graceful", "ungraceful"]
+    told = [one["type"] for one in plans.events(arn, execution)]
+    assert "executionBehaviorChangedToUngraceful" in told
+    with pytest.raises(ClientError, match=r"IllegalStateException.*completed"):
+        plans.in_region(PEER).update_plan_execution(**named, action="switchToUngraceful")
+
+
+def test_a_step_that_failed_is_tried_again_ungracefully(plans: Plans) -> None:
+    arn = plans.deployed(_promotion(plans), plans.step("recover"))
+    execution = plans.start(arn)
+    assert plans.ended(arn, execution)["executionState"] == "pausedByFailedStep"
+    asked = {"planArn": arn, "executionId": execution, "comment": "it is gone"}
+    step = plans.in_region(PEER).update_plan_execution_step
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        step(**asked, stepName="recover", actionToTake="switchToUngraceful")
+    step(**asked, stepName="promote", actionToTake="switchToUngraceful")
+    ended = plans.ended(arn, execution)
+    assert (ended["executionState"], _steps(ended)) == ("pausedByFailedStep", {"promote": "failed"})
+    assert ended["stepStates"][0]["stepMode"] == "ungraceful"
+    told = [one["type"] for one in plans.events(arn, execution)]
+    assert told.count("stepPausedByError") == 2
+    assert told.count("executionStarted") == 1
+    plans.in_region(PEER).cancel_plan_execution(planArn=arn, executionId=execution)
+
+
+def _promotion(plans: Plans) -> dict[str, Any]:
+    return {
         "Name": "promote",
         "ExecutionBlockType": "AuroraGlobalDatabase",
         "ExecutionBlockConfiguration": {
@@ -351,7 +388,11 @@ def test_the_execution_role_decides_what_a_step_may_do(plans: Plans) -> None:
             }
         },
     }
-    arn = plans.deployed(step)
+
+
+def test_the_execution_role_decides_what_a_step_may_do(plans: Plans) -> None:
+    """And pauses the execution, which somebody has to cancel before the plan can be started again."""
+    arn = plans.deployed(_promotion(plans))
     execution = plans.start(arn)
     ended = plans.ended(arn, execution)
     assert (ended["executionState"], _steps(ended)) == ("pausedByFailedStep", {"promote": "failed"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import secrets
 import subprocess
 import sys
@@ -160,17 +161,28 @@ def test_planned_there_and_back_no_payment_is_lost_or_refused(system: System) ->
     steady(system, here)
 
 
-def test_killed_half_way_and_then_run_twice_at_once_it_ends_the_same(system: System) -> None:
+def killed_at_a_moment(system: System, chance: random.Random, *command: str) -> None:
+    """Two of them, begun at once, at moments of which some are before their first step or after the last."""
+    both = [start(system, *command) for _ in range(2)]
+    for process in both:
+        try:
+            process.communicate(timeout=chance.uniform(0.0, 9.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("way", [("--direct",), ()], ids=["directly", "by the plan"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_any_moment_and_then_run_twice_at_once_it_ends_the_same(
+    system: System, way: tuple[str, ...], seed: int
+) -> None:
     here, there = system.regions
     epoch = steady(system, here)["control"]["epoch"]
-    command = ("failover", "--to", there, "--direct", "--yes", "--reason", "killed")
+    chance = random.Random(seed)  # noqa: S311 - moments, no secrets
+    command = ("failover", "--to", there, *way, "--yes", "--reason", "killed")
     with Flow(system).running() as flow:
-        with start(system, *command) as killed:
-            assert killed.stdout is not None
-            for line in killed.stdout:
-                if line.startswith("admit") and line.rstrip().endswith("done"):
-                    break
-            killed.kill()
+        killed_at_a_moment(system, chance, *command)
         both = [start(system, *command) for _ in range(2)]
         ends = [(process.communicate(timeout=300), process.returncode) for process in both]
     assert [code for _, code in ends] == [0, 0], ends
@@ -208,6 +220,34 @@ def test_without_the_old_writer_what_was_acknowledged_is_posted_again(system: Sy
     code, out, errors = operate(system, "failback", "--direct", "--yes")
     assert code == 0, out + errors
     assert_posted(system, here, flow.acknowledged)
+
+
+def test_an_execution_that_waits_for_a_region_that_died_is_switched(system: System) -> None:
+    here, there = system.regions
+    steady(system, here)
+    control = Control(system.plan.control_socket)
+    command = ("failover", "--to", there, "--yes", "--reason", "switched")
+    with Flow(system).running() as flow:
+        with start(system, *command) as graceful:
+            assert graceful.stdout is not None
+            for line in graceful.stdout:
+                if line.startswith("fence: running"):
+                    break
+            control.stop_database(here, crash=True)
+            try:
+                out, errors = graceful.communicate(timeout=300)
+                assert (graceful.returncode, "is pausedByFailedStep (promote)" in errors) == (1, True), errors
+                code, out, errors = operate(system, *command, "--mode", "ungraceful", "--accept-data-loss")
+                assert code == 0, out + errors
+                assert "switched to ungraceful: it goes on without the old writer" in out.splitlines()
+            finally:
+                control.start_database(here)
+        before = len(flow.acknowledged)
+        eventually(lambda: len(flow.acknowledged) > before + 20 or None, "payments after the takeover", 60)
+    assert not flow.refused
+    assert_posted(system, there, flow.acknowledged)
+    steady(system, there)
+    assert operate(system, "failback", "--direct", "--yes")[0] == 0
 
 
 def test_by_the_plan_there_and_back(system: System) -> None:

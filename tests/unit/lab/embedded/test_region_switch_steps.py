@@ -56,6 +56,7 @@ def _block(rds: Rds, mode: str, **config: Any) -> Block:
     execution = Execution(
         plan={}, plan_arn="arn", version=1, region="us-east-2", action="activate", mode=mode
     )
+    execution.begin_step("promote", "AuroraGlobalDatabase")
     return Block(execution, "promote", {**_CONFIG, **config}, lambda _: rds)
 
 
@@ -76,6 +77,25 @@ def test_ungraceful_fails_over_where_the_step_says_so() -> None:
     rds = Rds()
     promote(_block(rds, "ungraceful", ungraceful={}))
     assert rds.asked == [("switchover", _WANTED)]
+
+
+def test_a_step_that_is_switched_fails_over_once_nothing_else_is_under_way() -> None:
+    rds = Rds(looks=100)
+    block = _block(rds, "graceful")
+    looks = iter(range(100))
+
+    def looked() -> None:
+        look = next(looks)
+        rds.under_way = _CLUSTERS[1] if 0 < look < 3 else ""
+        if look == 1:
+            block.execution.switch_step_to_ungraceful("promote")
+        if [kind for kind, _ in rds.asked] == ["switchover", "failover"]:
+            rds.looks = 0
+
+    rds.looked = looked
+    promote(block)
+    assert [kind for kind, _ in rds.asked] == ["switchover", "failover"]
+    assert next(looks) > 3
 
 
 def test_a_step_that_is_set_to_fail_over_always_does() -> None:
