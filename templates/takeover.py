@@ -15,6 +15,8 @@ from templates.schedules import Timer
 # As long as recovering works before it reports how far it came, and a little more.
 _WORKS_SECONDS = 620
 _TIMEOUT_SECONDS = 660
+# A whole processor and a bit, as Lambda shares them out: millions of entries may have to be looked at.
+_MEMORY_MB = 2048
 
 
 def steps(settings: Settings) -> tuple[FunctionPlan, FunctionPlan]:
@@ -56,6 +58,7 @@ def _recover(settings: Settings) -> FunctionPlan:
         ),
         timeout_seconds=_TIMEOUT_SECONDS,
         works_seconds=_WORKS_SECONDS,
+        memory_mb=_MEMORY_MB,
     )
 
 
@@ -80,6 +83,7 @@ def _finish(settings: Settings) -> FunctionPlan:
         ),
         timeout_seconds=_TIMEOUT_SECONDS,
         works_seconds=_WORKS_SECONDS,
+        memory_mb=_MEMORY_MB,
     )
 
 

@@ -69,6 +69,7 @@ def _settle(settings: Settings) -> FunctionPlan:
             *plans.read_secrets(settings, "application"),
         ),
         timeout_seconds=120,  # it works for 50 s at most, and finishes what it began
+        memory_mb=1024,
     )
 
 

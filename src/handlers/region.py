@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from payments.mistakes import Each
 
-AT_A_TIME: Final = 8  # writes of single entries; each waits for another region
+# Writes of single entries: each waits for another region, and a hundred have to be settled in a second.
+AT_A_TIME: Final = 32
+LEDGERS_AT_A_TIME: Final = 8  # connections to the database
 
 
 class Tables:
@@ -78,8 +80,8 @@ def standby(environment: Mapping[str, str], tables: Tables) -> Standby:
     )
 
 
-def several() -> Each:
+def several(at_a_time: int = AT_A_TIME) -> Each:
     """Several at a time, as `payments.mistakes.attempt` asks for it."""
     from concurrent.futures import ThreadPoolExecutor  # here: a cold start of the API does without
 
-    return ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="several").map
+    return ThreadPoolExecutor(at_a_time, thread_name_prefix="several").map

@@ -39,7 +39,7 @@ from failover.planner import (
 )
 from failover.takeover import Admitted, Outcome, World, take_over
 from handlers.mistakes import tell_mistake, tell_mistakes
-from handlers.region import Tables, own_ledgers, several
+from handlers.region import LEDGERS_AT_A_TIME, Tables, own_ledgers, several
 from handlers.runs import Context, run_until
 from payments.errors import LedgerUnavailable, NotActive, Unavailable
 from payments.lease import Leases
@@ -82,7 +82,7 @@ def wired(environment: Mapping[str, str]) -> Region:
         work=tables.journal(),
         ledger=own_ledgers(environment),
         clock=clock,
-        each=several(),
+        each=several(LEDGERS_AT_A_TIME),
     )
 
     def world(reason: str, until: Instant) -> RegionalWorld:
