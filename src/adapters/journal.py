@@ -73,10 +73,15 @@ class DynamoJournal:
         keys = [_key(payment_id) for payment_id in sorted(set(ids))]
         return Entries(*_entries(read_batch(self._client, self._table, keys, "journal")))
 
-    def scan(self, after: str | None, limit: int) -> Page:
+    def scan(self, after: str | None, limit: int, *, segment: int, of: int) -> Page:
         with unknown_is_unavailable("journal"):
             answer = self._client.scan(
-                TableName=self._table, ConsistentRead=True, Limit=limit, **_from(after)
+                TableName=self._table,
+                ConsistentRead=True,
+                Limit=limit,
+                Segment=segment,
+                TotalSegments=of,
+                **_from(after),
             )
         entries, unreadable = _entries(answer["Items"])
         return Page(entries, _after(answer), unreadable)

@@ -70,7 +70,9 @@ _ROWS: Final = """
 SELECT payment_id, merchant_id, amount, currency, debtor, creditor, reference, fingerprint, accepted_at,
        (SELECT json_agg(json_build_array(line, account, amount, currency) ORDER BY line)
         FROM ledger.entry WHERE entry.payment_id = payment.payment_id)
-FROM ledger.payment WHERE payment_id > %(after)s ORDER BY payment_id LIMIT %(limit)s
+FROM ledger.payment
+WHERE payment_id > %(after)s AND (%(last)s::text IS NULL OR payment_id <= %(last)s::text)
+ORDER BY payment_id LIMIT %(limit)s
 """
 # In recovery as this statement runs, so in recovery when it looked: a copy never becomes one again meanwhile.
 _REPLICATED: Final = """
@@ -180,8 +182,8 @@ class PostgresLedger:
     def held(self, ids: Collection[str]) -> Mapping[str, Payment]:
         return {row[0]: _payment(row) for row in self._ask(_HELD, {"ids": list(ids)})}
 
-    def rows(self, after: str, limit: int) -> tuple[Booked, ...]:
-        found = self._ask(_ROWS, {"after": after, "limit": limit})
+    def rows(self, after: str, last: str | None, limit: int) -> tuple[Booked, ...]:
+        found = self._ask(_ROWS, {"after": after, "last": last, "limit": limit})
         return tuple(Booked(_payment(row), tuple(map(_line, row[-1] or ()))) for row in found)
 
     def has(self, ids: Collection[str], epoch: int) -> frozenset[str]:

@@ -13,9 +13,9 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from failover.clock import SystemClock
-from handlers.region import Tables, ledger, several
+from handlers.region import Tables, own_ledgers, several
 from handlers.runs import WORKS_SECONDS, Context, end, run_until
-from payments.audit import Auditor
+from payments.audit import SEGMENTS, Auditor
 from payments.comparison import Difference
 from payments.lease import Leases
 
@@ -34,12 +34,12 @@ def wired(environment: Mapping[str, str]) -> Auditor:
     return Auditor(
         leases=Leases(tables.control(), environment["AWS_REGION"], clock),
         journal=tables.journal(),
-        books=ledger(environment),
+        books=own_ledgers(environment),
         progress=tables.progress(),
         clock=clock,
         retention_days=int(environment["RETENTION_DAYS"]),
         tell=tell,
-        each=several(),
+        each=several(SEGMENTS),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from adapters.aws import client
@@ -50,7 +51,13 @@ def database(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> Dat
 
 
 def ledger(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> PostgresLedger:
-    return PostgresLedger(
+    return ledgers(environment, host)()
+
+
+def ledgers(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> Callable[[], PostgresLedger]:
+    """Makes one, with a connection of its own."""
+    return partial(
+        PostgresLedger,
         database(environment, host),
         Secrets(client("secretsmanager")),
         environment["DATABASE_SECRET"],
@@ -59,12 +66,12 @@ def ledger(environment: Mapping[str, str], host: str = "DATABASE_HOST") -> Postg
 
 
 def own_ledgers(environment: Mapping[str, str]) -> Callable[[], PostgresLedger]:
-    """The calling thread's own, over a connection of its own."""
-    known = threading.local()
+    """The calling thread's own."""
+    make, known = ledgers(environment), threading.local()
 
     def mine() -> PostgresLedger:
         if not hasattr(known, "ledger"):
-            known.ledger = ledger(environment)
+            known.ledger = make()
         found: PostgresLedger = known.ledger
         return found
 

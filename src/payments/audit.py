@@ -3,13 +3,15 @@
 What was accepted must be in the ledger, field for field; what is in the ledger must have been accepted, and
 its lines must be what double entry makes of it. Each side is read before the other one only in the order
 that cannot raise a false alarm: entries, then rows, for what must have been posted; rows, then entries, for
-what must have been accepted. A bookmark after each page lets the next invocation go on, whoever runs it.
+what must have been accepted. Each is cut into segments that are read at the same time, a page of each in a
+round; a bookmark after each round lets the next invocation go on, whoever runs it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
+from threading import Lock
 from typing import Any, Final
 
 from failover.clock import Clock, Instant
@@ -17,13 +19,14 @@ from payments.comparison import Difference, entry_differences, row_differences
 from payments.errors import Unavailable
 from payments.lease import Leases, hold_steady
 from payments.mistakes import Each, Mistakes, attempt
-from payments.model import Payment
-from payments.ports import Books, JournalScan, Page, Progress
+from payments.ports import Books, JournalScan, Progress
 from payments.retention import removable
 from payments.stopping import why_stopped
 
 PAGE: Final = 500
+SEGMENTS: Final = 8  # each asks for itself, over a connection of its own
 BOOKMARK: Final = "audit"
+_LETTERS: Final = "234567abcdefghijklmnopqrstuvwxyz"  # what ids go on with after "pay_", each as often
 
 
 class Stage(StrEnum):
@@ -34,14 +37,15 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """How far the audit begun on `day` under `epoch` is. `since`: the first audit's beginning; `completed`:
-    the end of the last one that got through.
+    """How far the audit begun on `day` under `epoch` is. `places`: where each segment of the stage goes on
+    that is not through; None is its beginning. `since`: the first audit's beginning; `completed`: the end of
+    the last one that got through.
     """
 
     day: date
     epoch: int
     stage: Stage
-    after: str | None
+    places: Mapping[str, str | None]
     compared: int
     differences: int
     since: datetime
@@ -52,7 +56,7 @@ class Bookmark:
             "day": self.day.isoformat(),
             "epoch": self.epoch,
             "stage": self.stage.value,
-            "after": self.after,
+            "places": dict(self.places),
             "compared": self.compared,
             "differences": self.differences,
             "since": self.since.isoformat(),
@@ -65,12 +69,12 @@ def bookmark(stored: Mapping[str, Any] | None) -> Bookmark | None:
     try:
         if stored is None:
             return None
-        completed = stored["completed"]
+        completed, stage = stored["completed"], Stage(stored["stage"])
         return Bookmark(
             day=date.fromisoformat(stored["day"]),
             epoch=int(stored["epoch"]),
-            stage=Stage(stored["stage"]),
-            after=stored["after"],
+            stage=stage,
+            places=_places(stored["places"]) if stage is not Stage.DONE else {},
             compared=int(stored["compared"]),
             differences=int(stored["differences"]),
             since=datetime.fromisoformat(stored["since"]),
@@ -78,6 +82,26 @@ def bookmark(stored: Mapping[str, Any] | None) -> Bookmark | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _places(stored: Any) -> Mapping[str, str | None]:
+    """Raises ValueError for what is none of it: an audit that believed it would pass something over."""
+    known = set(_beginnings())
+    if not isinstance(stored, dict) or not stored or not known >= stored.keys():
+        raise ValueError("not the segments of an audit")
+    return {segment: None if after is None else str(after) for segment, after in stored.items()}
+
+
+def _beginnings() -> dict[str, str | None]:
+    return {str(segment): None for segment in range(SEGMENTS)}
+
+
+def id_range(segment: int) -> tuple[str, str | None]:
+    """The ids of a segment are greater than the first and not greater than the second, if any: together all
+    there are, whatever they look like, in whatever order the database has them.
+    """
+    firsts = ["", *(f"pay_{_LETTERS[n * len(_LETTERS) // SEGMENTS]}" for n in range(1, SEGMENTS))]
+    return firsts[segment], firsts[segment + 1] if segment + 1 < SEGMENTS else None
 
 
 def to_do(last: Bookmark | None, now: datetime, epoch: int) -> Bookmark | None:
@@ -93,7 +117,7 @@ def to_do(last: Bookmark | None, now: datetime, epoch: int) -> Bookmark | None:
         day=now.date(),
         epoch=epoch,
         stage=Stage.JOURNAL,
-        after=None,
+        places=_beginnings(),
         compared=0,
         differences=0,
         since=last.since if last is not None else now,
@@ -116,11 +140,13 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auditor:
-    """`tell` is told of differences before the bookmark moves past them: none goes untold."""
+    """`tell` is told of differences before the bookmark moves past them: none goes untold. `books` are the
+    calling thread's own; `each` as `payments.mistakes.attempt` takes it, for segments and for entries.
+    """
 
     leases: Leases
     journal: JournalScan
-    books: Books
+    books: Callable[[], Books]
     progress: Progress
     clock: Clock
     retention_days: int
@@ -137,11 +163,21 @@ class Auditor:
         return run.done
 
 
+@dataclass(slots=True)
+class _Looked:
+    """What one page of a segment was seen to hold. `after`: where to go on, None at the segment's end."""
+
+    found: Mapping[str, Sequence[str]]
+    after: str | None
+    removable: Sequence[str] = ()
+
+
 class _Run:
     def __init__(self, auditor: Auditor) -> None:
         self.done = Audited()
         self._auditor = auditor
         self._now = auditor.clock.now().time()
+        self._alone = Lock()
 
     def go_on(self, until: Instant) -> None:
         epoch = hold_steady(self._auditor.leases).epoch
@@ -154,7 +190,7 @@ class _Run:
                 self.done.stopped = "time"
                 return
             self._now = self._auditor.clock.now().time()
-            at = self._page(at)
+            at = self._round(at)
             if not self._auditor.progress.write(BOOKMARK, at.stored(), stored):
                 self.done.stopped = "overtaken"  # another auditor is at it
                 return
@@ -169,53 +205,74 @@ class _Run:
         since = self._now if last is None else last.completed or last.since
         self.done.age_hours = max(0.0, (self._now - since).total_seconds() / 3600)
 
-    def _page(self, at: Bookmark) -> Bookmark:
-        self._same_ledger(at)
-        if at.stage is Stage.JOURNAL:
-            return self._entries(at)
-        return self._rows(at)
+    def _round(self, at: Bookmark) -> Bookmark:
+        """A page of each segment, at the same time; all or none of it counts."""
+        looked: dict[str, _Looked] = {}
 
-    def _entries(self, at: Bookmark) -> Bookmark:
-        page = self._auditor.journal.scan(at.after, self._auditor.page)
-        posted = self._auditor.books.held([entry.payment_id for entry in page.entries])
+        def look(segment: str) -> Exception | None:
+            try:
+                self._same_ledger(at)
+                page = self._entries if at.stage is Stage.JOURNAL else self._rows
+                looked[segment] = page(at, int(segment), at.places[segment])
+            except Exception as error:  # noqa: BLE001 - raised once the others have ended
+                return error
+            return None
+
+        errors = [error for error in self._auditor.each(look, sorted(at.places)) if error is not None]
+        if errors:
+            raise errors[0]
+        told = self._tell({each: kinds for one in looked.values() for each, kinds in one.found.items()})
+        self._strip([each for one in looked.values() for each in one.removable])
+        at = replace(
+            at,
+            places={segment: one.after for segment, one in looked.items() if one.after is not None},
+            differences=at.differences + told,
+        )
+        if at.stage is Stage.JOURNAL:
+            count = sum(len(one.found) for one in looked.values())
+            self.done.compared += count
+            at = replace(at, compared=at.compared + count)
+        if at.places:
+            return at
+        if at.stage is Stage.JOURNAL:
+            return replace(at, stage=Stage.LEDGER, places=_beginnings())
+        return replace(at, stage=Stage.DONE, completed=self._now)
+
+    def _entries(self, at: Bookmark, segment: int, after: str | None) -> _Looked:
+        auditor = self._auditor
+        page = auditor.journal.scan(after, auditor.page, segment=segment, of=SEGMENTS)
+        posted = auditor.books().held([entry.payment_id for entry in page.entries])
         self._same_ledger(at)
         found = {
             entry.payment_id: entry_differences(entry, posted.get(entry.payment_id), self._now)
             for entry in page.entries
         }
         found |= {each.payment_id: ("its entry cannot be read",) for each in page.unreadable}
-        told = self._tell(found)
-        self._strip(page, found, posted)
-        count = len(found)
-        self.done.compared += count
-        stage = Stage.JOURNAL if page.after is not None else Stage.LEDGER
-        return replace(
-            at,
-            stage=stage,
-            after=page.after,
-            compared=at.compared + count,
-            differences=at.differences + told,
-        )
+        old = [
+            entry.payment_id
+            for entry in page.entries
+            if entry.payment_id in posted
+            and not found[entry.payment_id]  # whoever differs keeps everything there is to compare
+            and removable(entry, self._now, auditor.retention_days)
+        ]
+        return _Looked(found, page.after, old)
 
-    def _rows(self, at: Bookmark) -> Bookmark:
-        rows = self._auditor.books.rows(at.after or "", self._auditor.page)
-        read = self._auditor.journal.read([row.payment.payment_id for row in rows])
+    def _rows(self, at: Bookmark, segment: int, after: str | None) -> _Looked:
+        auditor = self._auditor
+        first, last = id_range(segment)
+        rows = auditor.books().rows(after or first, last, auditor.page)
+        read = auditor.journal.read([row.payment.payment_id for row in rows])
         self._same_ledger(at)
         known = {entry.payment_id for entry in read.entries}
         known |= {unreadable.payment_id for unreadable in read.unreadable}
-        told = self._tell(
-            {
-                row.payment.payment_id: (
-                    *row_differences(row),
-                    *(() if row.payment.payment_id in known else ("was posted, but never accepted",)),
-                )
-                for row in rows
-            }
-        )
-        at = replace(at, differences=at.differences + told)
-        if len(rows) == self._auditor.page:
-            return replace(at, after=rows[-1].payment.payment_id)
-        return replace(at, stage=Stage.DONE, after=None, completed=self._now)
+        found = {
+            row.payment.payment_id: (
+                *row_differences(row),
+                *(() if row.payment.payment_id in known else ("was posted, but never accepted",)),
+            )
+            for row in rows
+        }
+        return _Looked(found, rows[-1].payment.payment_id if len(rows) == auditor.page else None)
 
     def _tell(self, found: Mapping[str, Sequence[str]]) -> int:
         differences = [Difference(each, kind) for each, kinds in found.items() for kind in kinds]
@@ -224,21 +281,14 @@ class _Run:
             self.done.differences += len(differences)
         return len(differences)
 
-    def _strip(self, page: Page, found: Mapping[str, Sequence[str]], posted: Mapping[str, Payment]) -> None:
-        """Whoever differs keeps everything there is to compare."""
-        days = self._auditor.retention_days
-        old = [
-            entry.payment_id
-            for entry in page.entries
-            if entry.payment_id in posted
-            and not found[entry.payment_id]
-            and removable(entry, self._now, days)
-        ]
+    def _strip(self, old: Sequence[str]) -> None:
         tried = attempt(self._auditor.journal.strip, old, self._auditor.each, self.done.mistakes)
         self.done.stripped += tried.done
         tried.raise_unknown()
 
     def _same_ledger(self, at: Bookmark) -> None:
         """Before a page is read and after: until a lease has ended, no takeover promotes another database."""
-        if hold_steady(self._auditor.leases).epoch != at.epoch:
+        with self._alone:
+            epoch = hold_steady(self._auditor.leases).epoch
+        if epoch != at.epoch:
             raise Unavailable("a takeover came between")

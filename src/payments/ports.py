@@ -91,7 +91,9 @@ class Page:
 class JournalScan(Protocol):
     """The whole journal, strongly consistent across regions, settled or not, in no particular order."""
 
-    def scan(self, after: str | None, limit: int) -> Page: ...
+    def scan(self, after: str | None, limit: int, *, segment: int, of: int) -> Page:
+        """Part of one of so many segments, which are all of it together."""
+        ...
 
     def read(self, ids: Collection[str]) -> Entries: ...
 
@@ -135,8 +137,10 @@ class Books(Protocol):
 
     def held(self, ids: Collection[str]) -> Mapping[str, Payment]: ...
 
-    def rows(self, after: str, limit: int) -> tuple[Booked, ...]:
-        """The first `limit` payments whose ids are greater than `after`, by id."""
+    def rows(self, after: str, last: str | None, limit: int) -> tuple[Booked, ...]:
+        """The first `limit` payments, by id, whose ids are greater than `after` and, if there is a `last`,
+        not greater than that.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from adapters.schema import Roles, migrate
 from adapters.secrets import Credentials, Secrets
 from failover.control import FIRST_EPOCH
 from lab.postgres import Server
+from payments.audit import SEGMENTS, id_range
 from payments.errors import LedgerUnavailable, NotStandby
 from payments.idempotency import fingerprint, payment_id
 from payments.model import MAX_AMOUNT, Money, Payment, PaymentRequest, entries
@@ -205,12 +207,18 @@ def test_the_audit_reads_every_payment_with_its_lines_once(server: Server, ledge
     without_lines = payment()
     ledger.post(without_lines, 1)
     rows(server, "DELETE FROM ledger.entry WHERE payment_id = %s", without_lines.payment_id)
+    strange = [replace(payment(), payment_id=identity) for identity in ("PAY", "pay_", "pay_zzz", "~")]
+    ledger.post_all(strange, 1)
     seen: list[Booked] = []
-    while page := ledger.rows(seen[-1].payment.payment_id if seen else "", 3):
-        seen += page
+    for segment in range(SEGMENTS):
+        after, last = id_range(segment)
+        while page := ledger.rows(after, last, 3):
+            seen += page
+            after = page[-1].payment.payment_id
     found = {booked.payment.payment_id: booked for booked in seen}
     assert len(found) == len(seen)
     assert found[without_lines.payment_id].lines == ()
+    assert found.keys() >= {each.payment_id for each in strange}
     for identity, each in posted.items():
         assert found[identity] == Booked(each, entries(each.request))
 

@@ -95,7 +95,7 @@ class Region(World):
         return Auditor(
             leases=self.leases,
             journal=self.journal,
-            books=self.ledger,
+            books=lambda: self.ledger,
             progress=self.progress,
             clock=self.clock,
             retention_days=400,

@@ -28,7 +28,7 @@ AUDIT: Final = Bookmark(
     day=date(2026, 11, 22),
     epoch=3,
     stage=Stage.DONE,
-    after=None,
+    places={},
     compared=120_000,
     differences=0,
     since=AT - timedelta(days=30),

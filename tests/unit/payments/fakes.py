@@ -10,7 +10,7 @@ from failover.clock import Instant
 from failover.control import ControlRecord, Phase
 from payments.errors import LedgerUnavailable, Unavailable
 from payments.idempotency import fingerprint, payment_id
-from payments.journal import JournalEntry, new_entry
+from payments.journal import JournalEntry, new_entry, shard
 from payments.lease import Leases
 from payments.model import (
     Account,
@@ -114,9 +114,10 @@ class FakeJournal:
         self._answers("settle")
         self.entries[payment_id] = replace(self.entries[payment_id], open=None)
 
-    def scan(self, after: str | None, limit: int) -> Page:
+    def scan(self, after: str | None, limit: int, *, segment: int, of: int) -> Page:
         self._answers("scan")
-        page = _ids([("", payment_id) for payment_id in sorted(self.entries)], after, limit)
+        mine = [each for each in sorted(self.entries) if int(shard(each), 16) % of == segment]
+        page = _ids([("", payment_id) for payment_id in mine], after, limit)
         entries, unreadable = self._readable(page.ids)
         return Page(entries, page.after, unreadable)
 
@@ -248,9 +249,11 @@ class FakeLedger:
         self._answers("held")
         return {each: self.payments[each] for each in ids if each in self.payments}
 
-    def rows(self, after: str, limit: int) -> tuple[Booked, ...]:
+    def rows(self, after: str, last: str | None, limit: int) -> tuple[Booked, ...]:
         self._answers("rows")
-        ids = sorted(each for each in self.payments if each > after)[:limit]
+        ids = sorted(each for each in self.payments if after < each and (last is None or each <= last))[
+            :limit
+        ]
         return tuple(Booked(self.payments[each], self.booked[each]) for each in ids)
 
     def _answers(self, call: str) -> None:

@@ -44,7 +44,7 @@ class Desk(World):
         auditor = Auditor(
             leases=self.leases,
             journal=self.journal,
-            books=self.ledger,
+            books=lambda: self.ledger,
             progress=self.progress,
             clock=self.clock,
             retention_days=days,
