@@ -18,6 +18,7 @@ from failover.errors import Unavailable
 from lab import environment, lifecycle, seed, status
 from lab.addresses import PortTakenError
 from lab.control import Control, ControlError
+from lab.databases import LONGEST_DELAY
 from lab.plan import DEFAULT_DIRECTORY, LabPlan, plan_lab
 from templates.config import ConfigurationError, load
 
@@ -134,6 +135,46 @@ def restore(region: str, directory: Path) -> None:
     with _switched(directory, region) as control:
         changed = control.restore_region(region)
         click.echo(f"{region} is up again." if changed else f"{region} is not down.")
+
+
+@main.command()
+@click.argument("region")
+@_directory
+def partition(region: str, directory: Path) -> None:
+    """Cut a region off from the other two; clients on the internet still reach it."""
+    with _switched(directory, region) as control:
+        changed = control.partition_region(region)
+        click.echo(f"{region} is cut off." if changed else f"{region} is cut off already.")
+
+
+@main.command()
+@click.argument("region")
+@click.argument("seconds", type=click.FloatRange(0, LONGEST_DELAY))
+@_directory
+def delay(region: str, seconds: float, directory: Path) -> None:
+    """What is sent to a region's copy of the ledger arrives so many seconds late."""
+    with _switched(directory, region) as control:
+        control.delay_replication(region, seconds)
+        click.echo(f"What is sent to the database of {region} arrives {seconds:g} s late.")
+
+
+@main.command()
+@click.argument("region")
+@_directory
+def freeze(region: str, directory: Path) -> None:
+    """A region's functions and its database stand still, with their connections open."""
+    with _switched(directory, region) as control:
+        changed = control.freeze_region(region)
+        click.echo(f"{region} stands still." if changed else f"{region} stands still already.")
+
+
+@main.command()
+@_directory
+def heal(directory: Path) -> None:
+    """Every partition, delay and freeze ends; a dead region stays dead."""
+    with _switched(directory) as control:
+        changed = control.heal()
+        click.echo("Partitions, delays and freezes have ended." if changed else "There was nothing to heal.")
 
 
 @contextmanager

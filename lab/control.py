@@ -120,6 +120,18 @@ class Control:
         """A dead region is as it was; False where it was not dead."""
         return bool(self._ask("POST", f"/regions/{region}/restore")["changed"])
 
+    def partition_region(self, region: str) -> bool:
+        """Cut off from the other regions, not from the internet; False where it was already."""
+        return bool(self._ask("POST", f"/regions/{region}/partition")["changed"])
+
+    def freeze_region(self, region: str) -> bool:
+        """Its functions and its database stand still until `heal`; False where they did already."""
+        return bool(self._ask("POST", f"/regions/{region}/freeze")["changed"])
+
+    def heal(self) -> bool:
+        """Every partition, delay and freeze ends; False where there was none."""
+        return bool(self._ask("POST", "/heal")["changed"])
+
     def back_up_database(self, region: str, name: str) -> int:
         """A verified base backup called `name`; its size in bytes."""
         return int(self._ask("POST", f"/databases/{region}/backup", {"name": name})["bytes"])
@@ -181,6 +193,7 @@ class ControlServer:
         application.router.add_post("/databases/{region}/{action}", self._database)
         application.router.add_post("/backups/{name}/{action}", self._backup)
         application.router.add_post("/regions/{region}/{action}", self._region)
+        application.router.add_post("/heal", self._heal)
         application.router.add_get("/faults/{region}", self._faults)
         application.router.add_post("/faults/{region}", self._set_faults)
         application.router.add_post("/functions/{region}/kill", self._kill)
@@ -198,9 +211,16 @@ class ControlServer:
                 changed = await self._switches.kill(region)
             case "restore":
                 changed = await self._switches.restore(region)
+            case "partition":
+                changed = await self._switches.partition(region)
+            case "freeze":
+                changed = await self._switches.freeze(region)
             case unknown:
                 raise DatabaseError(f"nothing called {unknown} can be done to a region")
         return web.json_response({"changed": changed})
+
+    async def _heal(self, _request: web.Request) -> web.Response:
+        return web.json_response({"changed": await self._switches.heal()})
 
     async def _database(self, request: web.Request) -> web.Response:
         region, body = request.match_info["region"], await request.json()

@@ -24,7 +24,7 @@ from lab.postgres_process import PATIENCE, NotUpError, end, freeze
 from lab.processes import Registry
 from lab.replication_link import ReplicationLink
 
-_LONGEST_DELAY = 30.0  # seconds; PostgreSQL itself gives up a replica after 60
+LONGEST_DELAY = 30.0  # seconds; PostgreSQL itself gives up a replica after 60
 
 
 class DatabaseError(Exception):
@@ -189,9 +189,13 @@ class Databases:
 
     async def delay_replication(self, region: str, seconds: float) -> None:
         """What the region's replica is sent arrives so late, from now on."""
-        if not 0 <= seconds <= _LONGEST_DELAY:
-            raise DatabaseError(f"{seconds} is not a delay of up to {_LONGEST_DELAY:.0f} s")
+        if not 0 <= seconds <= LONGEST_DELAY:
+            raise DatabaseError(f"{seconds} is not a delay of up to {LONGEST_DELAY:.0f} s")
         self._link(region).delay = seconds
+
+    def delay(self, region: str) -> float:
+        """How many seconds late the region's replica gets what it is sent."""
+        return self._link(region).delay
 
     async def isolate(self, region: str, isolated: bool) -> None:
         """Nothing is replicated to or from the region, until it is isolated no more."""

@@ -7,7 +7,7 @@ consistency needs three regions of one set, two replicas and a witness or three 
 no local indexes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region, request_scope
@@ -26,6 +26,16 @@ REGION_SETS = (
 )
 _CONSISTENCY, _WITNESSES = "_lab_multi_region_consistency", "_lab_witnesses"
 _FIXED = ("KeySchema", "LocalSecondaryIndexes", "MultiRegionConsistency", "GlobalTableWitnesses")
+
+
+def consistency(table: Mapping[str, Any]) -> str:
+    """Of a table of MiniStack's, whether this module made it or not."""
+    return str(table.get(_CONSISTENCY, "EVENTUAL"))
+
+
+def witnesses(table: Mapping[str, Any]) -> list[str]:
+    """The regions that hold a vote in the table and no replica."""
+    return list(table.get(_WITNESSES, ()))
 
 
 def register(handlers: Handlers) -> None:

@@ -8,6 +8,7 @@ endpoint. Here each process gets its own region's proxy, and of all packages onl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import zipfile
@@ -163,6 +164,8 @@ class _Subprocess:
         record_function(self._plan, process.pid, config)
         if outage.is_down(given["AWS_REGION"]):
             process.kill()  # whoever killed the others had not seen this one
+        elif given["AWS_REGION"] in outage.now().frozen:
+            process.send_signal(signal.SIGSTOP)
         return process
 
     def _ways_to_aws(self, config: Config, region: str) -> dict[str, str]:

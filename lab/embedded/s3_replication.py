@@ -3,20 +3,21 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html: a role that
 S3 may assume reads the object with its tags and lock, decrypts it, and replicates it to the destination,
 where it is encrypted by the destination's own key. An object that could not be copied says `FAILED`. Copies
-are made while the object is written: nothing is ever pending.
+are made while the object is written; it says `PENDING` only while there is no way to the other region.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html: a copy keeps its retention.
 """
 
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ministack.core.responses import get_account_id, request_scope
 from ministack.services import cloudwatch, kms, s3
 
+from lab.embedded import copies, service_roles
 from lab.embedded import s3_documents as documents
-from lab.embedded import service_roles
 from lab.embedded.handlers import Properties, ResourceError
 
 _SERVICE = "s3.amazonaws.com"
@@ -78,22 +79,48 @@ def _as_the_role_may(inherited: Callable[..., None]) -> Callable[..., None]:
         rule, role = s3._replication_rule_for(bucket, key, tags)
         if rule is None:
             return
-        destination = rule["Destination"]
-        target = str(destination["Bucket"]).rpartition(":")[2]
+        target = str(rule["Destination"]["Bucket"]).rpartition(":")[2]
         source_key = obj["preserved_headers"].get(_KEY_HEADER)
         if source_key and _option(rule, "SourceSelectionCriteria", "SseKmsEncryptedObjects") != "Enabled":
             return  # without the option S3 leaves objects under KMS keys where they are
-        obstacle = _obstacle(bucket, target, key, role, source_key, destination)
-        if obstacle:
-            failures[bucket, key] = obstacle
-            obj["replication_status"] = "FAILED"
-        else:
-            failures.pop((bucket, key), None)
-            inherited(bucket, key, obj, data, tags)
-            _encrypt(obj, target, key, destination)
-        _measure(bucket, target, rule, failed=obj.get("replication_status") == "FAILED")
+        obj["replication_status"] = "PENDING"
+        copying = partial(_copy, inherited, bucket, key, obj, data, tags, rule, role, time.time())
+        home, peer = str(s3.bucket_region(bucket)), str(s3._replication_destination_region(target))
+        copies.make(home, peer, copying)
 
     return replicate
+
+
+def _copy(
+    inherited: Callable[..., None],
+    bucket: str,
+    key: str,
+    obj: dict[str, Any],
+    data: Any,
+    tags: Any,
+    rule: dict[str, Any],
+    role: str,
+    since: float,
+) -> None:
+    """Before the version of the object is recorded or, where it had to wait, long after."""
+    destination = rule["Destination"]
+    target = str(destination["Bucket"]).rpartition(":")[2]
+    obstacle = _obstacle(bucket, target, key, role, obj["preserved_headers"].get(_KEY_HEADER), destination)
+    if obstacle:
+        failures[bucket, key] = obstacle
+        obj["replication_status"] = "FAILED"
+    else:
+        failures.pop((bucket, key), None)
+        inherited(bucket, key, obj, data, tags)
+        _encrypt(obj, target, key, destination)
+    version = obj.get("version_id")
+    for recorded in s3._object_versions.get((bucket, key), ()):
+        if version and recorded["version_id"] == version:
+            recorded["replication_status"] = obj["replication_status"]
+            _carry_locks(bucket, key, version, obj)
+            _carry_tags(key, tags, obj)
+    late = time.time() - since
+    _measure(bucket, target, rule, late if late > 1 else 0.0, failed=obj["replication_status"] == "FAILED")
 
 
 def _obstacle(
@@ -169,13 +196,24 @@ def _carrying_locks(inherited: Callable[..., None]) -> Callable[..., None]:
     def apply(bucket: str, key: str, headers: dict[str, str], version_id: str | None) -> None:
         inherited(bucket, key, headers, version_id)
         obj = (s3._buckets.get(bucket) or {}).get("objects", {}).get(key) or {}
-        if obj.get("_replica") and obj.get("version_id") == version_id:
-            target, replica_version, _ = obj["_replica"]
-            for locks in (s3._object_retention, s3._object_legal_hold):
-                if (bucket, key, version_id) in locks:
-                    locks[target, key, replica_version] = locks[bucket, key, version_id]
+        if obj.get("version_id") == version_id:
+            _carry_locks(bucket, key, version_id, obj)
 
     return apply
+
+
+def _carry_locks(bucket: str, key: str, version_id: str | None, obj: dict[str, Any]) -> None:
+    if obj.get("_replica"):
+        target, replica_version, _ = obj["_replica"]
+        for locks in (s3._object_retention, s3._object_legal_hold):
+            if (bucket, key, version_id) in locks:
+                locks[target, key, replica_version] = locks[bucket, key, version_id]
+
+
+def _carry_tags(key: str, tags: dict[str, str] | None, obj: dict[str, Any]) -> None:
+    if tags and obj.get("_replica"):
+        target, replica_version, _ = obj["_replica"]
+        s3._object_tags[target, key, replica_version] = dict(tags)
 
 
 def _locking_every_version(inherited: Callable[..., str | None]) -> Callable[..., str | None]:
@@ -193,7 +231,7 @@ def _locking_every_version(inherited: Callable[..., str | None]) -> Callable[...
 # --- what CloudWatch hears --------------------------------------------------------------------------------
 
 
-def _measure(bucket: str, target: str, rule: dict[str, Any], *, failed: bool) -> None:
+def _measure(bucket: str, target: str, rule: dict[str, Any], late: float, *, failed: bool) -> None:
     """What is pending and how late it is, where the copy goes; what failed, where it comes from.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
@@ -203,7 +241,7 @@ def _measure(bucket: str, target: str, rule: dict[str, Any], *, failed: bool) ->
     dimensions = {"SourceBucket": bucket, "DestinationBucket": target, "RuleId": rule["ID"]}
     home, peer = s3.bucket_region(bucket), s3._replication_destination_region(target)
     for region, name, value, unit in (
-        (peer, "ReplicationLatency", 0.0, "Seconds"),
+        (peer, "ReplicationLatency", late, "Seconds"),
         (peer, "BytesPendingReplication", 0.0, "Bytes"),
         (peer, "OperationsPendingReplication", 0.0, "Count"),
         (home, "OperationsFailedReplication", float(failed), "Count"),

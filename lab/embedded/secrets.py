@@ -7,12 +7,14 @@ import json
 import secrets
 import string
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ministack.core.responses import get_account_id, request_scope
 from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
+from lab.embedded import copies
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError
 from lab.embedded.keys import require_key
 
@@ -52,6 +54,7 @@ def register(handlers: Handlers) -> None:
         for secret in found:
             inherited_delete(secret["Name"], properties)
 
+    secretsmanager._sync_replicas = _copied(secretsmanager._sync_replicas)
     handler.update(create=create_secret, update=update_secret, delete=delete_secret)
     provisioners._sm_secret_string = _secret_string(provisioners._sm_secret_string)
 
@@ -104,6 +107,22 @@ def _secret_string(inherited: Callable[[Properties], str]) -> Callable[[Properti
         return json.dumps({**json.loads(rules["SecretStringTemplate"]), rules["GenerateStringKey"]: password})
 
     return value
+
+
+def _copied(inherited: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Each replica by itself: where there is no way to its region it has what it had."""
+
+    def synchronise(secret: dict[str, Any]) -> None:
+        home = str(secret["ARN"]).split(":")[3]
+        for status in secret.get("ReplicationStatus", ()):
+            copies.make(home, status["Region"], partial(_copy, inherited, secret, status))
+
+    return synchronise
+
+
+def _copy(inherited: Callable[[dict[str, Any]], None], secret: dict[str, Any], status: Properties) -> None:
+    """As the secret is by now; a replica that is none any more stays as it is."""
+    inherited({**secret, "ReplicationStatus": [status]})
 
 
 def _by_arn(arn: str) -> dict[str, Any]:

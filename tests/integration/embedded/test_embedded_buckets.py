@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.outages import Outages
 from tests.integration.embedded.embedded_aws import (
     HOME,
     PEER,
     EmbeddedAws,
     delete,
     deploy,
+    during,
     eventually,
     outputs,
     reasons,
@@ -185,6 +187,35 @@ def test_a_copy_is_locked_as_long_as_its_source(aws: EmbeddedAws, replicated: tu
         "RetainUntilDate": until,
     }
     home.delete_object(Bucket=source, Key="held")  # a marker, as ever with versions
+
+
+def test_a_copy_that_has_no_way_is_pending_and_made_later(
+    aws: EmbeddedAws, replicated: tuple[str, str, str]
+) -> None:
+    source, target, _ = replicated
+    until = (datetime.now(UTC) + timedelta(days=20)).replace(microsecond=0)
+    home, peer = aws.client("s3"), aws.client("s3", PEER)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    with during(aws, Outages(cut=frozenset({HOME}))):
+        for body in (b"first", b"second"):
+            home.put_object(Bucket=source, Key="late", Body=body, Tagging="of=payments", **lock)
+        assert home.head_object(Bucket=source, Key="late")["ReplicationStatus"] == "PENDING"
+        with pytest.raises(ClientError, match="404"):
+            peer.head_object(Bucket=target, Key="late")
+
+    def copied() -> bool:
+        found = peer.list_object_versions(Bucket=target, Prefix="late").get("Versions", ())
+        return len(found) == 2
+
+    eventually(copied, "both versions in the other region")
+    assert peer.get_object(Bucket=target, Key="late")["Body"].read() == b"second"
+    assert peer.get_object_retention(Bucket=target, Key="late")["Retention"]["RetainUntilDate"] == until
+    assert peer.get_object_tagging(Bucket=target, Key="late")["TagSet"] == [
+        {"Key": "of", "Value": "payments"}
+    ]
+    for version in home.list_object_versions(Bucket=source, Prefix="late")["Versions"]:
+        head = home.head_object(Bucket=source, Key="late", VersionId=version["VersionId"])
+        assert head["ReplicationStatus"] == "COMPLETED"
 
 
 def test_what_is_locked_is_not_deleted(aws: EmbeddedAws, replicated: tuple[str, str, str]) -> None:

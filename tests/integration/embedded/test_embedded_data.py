@@ -1,12 +1,15 @@
 """Global tables, buckets, secrets, health checks: what a template says is what the service describes."""
 
 import json
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.outages import Outages
 from tests.integration.embedded.embedded_aws import (
     HOME,
     PEER,
@@ -14,6 +17,8 @@ from tests.integration.embedded.embedded_aws import (
     EmbeddedAws,
     delete,
     deploy,
+    during,
+    eventually,
     outputs,
     reasons,
 )
@@ -106,6 +111,111 @@ def test_a_strong_table_has_two_replicas_and_a_witness(aws: EmbeddedAws, keys: d
     for region in (HOME, PEER):
         with pytest.raises(ClientError, match="ResourceNotFound"):
             aws.client("dynamodb", region).describe_table(TableName=name)
+
+
+@pytest.mark.parametrize(
+    ("now", "served"),
+    [
+        (Outages(cut=frozenset({HOME})), {PEER}),
+        (Outages(down=frozenset({HOME})), {PEER}),
+        (Outages(down=frozenset({WITNESS})), {HOME, PEER}),
+        (Outages(down=frozenset({WITNESS, HOME})), set()),
+        (Outages(cut=frozenset({HOME}), down=frozenset({WITNESS})), set()),
+    ],
+)
+def test_a_strong_table_is_served_where_two_of_three_regions_are_together(
+    aws: EmbeddedAws, keys: dict[str, str], now: Outages, served: set[str]
+) -> None:
+    name = unique("journal")
+    assert deploy(aws, name, table(name, **STRONG)) == "CREATE_COMPLETE", reasons(aws, name)
+    clients = {region: aws.client("dynamodb", region) for region in (HOME, PEER)}
+    named = {"TableName": name}
+    put = {**named, "Item": {"id": {"S": "1"}}}
+    requests: dict[str, dict[str, Any]] = {
+        "put_item": put,
+        "get_item": {**named, "Key": {"id": {"S": "1"}}},
+        "batch_get_item": {"RequestItems": {name: {"Keys": [{"id": {"S": "1"}}]}}},
+        "transact_write_items": {"TransactItems": [{"Put": put}]},
+    }
+    with during(aws, now), ThreadPoolExecutor(8) as threads:
+
+        def answered(region: str, action: str) -> bool:
+            try:
+                getattr(clients[region], action)(**requests[action])
+            except ClientError as error:
+                return error.response["Error"]["Code"] != "InternalServerError"
+            return True
+
+        asked = [(region, action) for region in clients for action in requests]
+        answers = list(threads.map(answered, *zip(*asked, strict=True)))
+        clients[HOME].describe_table(TableName=name)
+    assert {one for one, was in zip(asked, answers, strict=True) if was} == {
+        (region, action) for region in served for action in requests
+    }
+    assert clients[HOME].get_item(**requests["get_item"])
+    assert delete(aws, name) == "DELETE_COMPLETE"
+
+
+def test_what_hangs_goes_on_when_the_regions_are_together_again(
+    aws: EmbeddedAws, keys: dict[str, str]
+) -> None:
+    name = unique("journal")
+    assert deploy(aws, name, table(name, **STRONG)) == "CREATE_COMPLETE", reasons(aws, name)
+    with ThreadPoolExecutor(1) as threads:
+        with during(aws, Outages(cut=frozenset({HOME}))):
+            hangs = threads.submit(aws.client("dynamodb").put_item, TableName=name, Item={"id": {"S": "1"}})
+            time.sleep(0.5)
+            assert not hangs.done()
+        assert hangs.result()
+    assert delete(aws, name) == "DELETE_COMPLETE"
+
+
+def test_an_eventual_table_is_copied_later_and_its_last_writes_stay(
+    aws: EmbeddedAws, keys: dict[str, str]
+) -> None:
+    name = unique("sessions")
+    assert deploy(aws, name, table(name)) == "CREATE_COMPLETE", reasons(aws, name)
+    clients = {region: aws.client("dynamodb", region) for region in (HOME, PEER)}
+
+    def put(region: str, key: str, value: str) -> None:
+        item = {"id": {"S": key}, "of": {"S": value}}
+        clients[region].put_item(TableName=name, Item=item)
+
+    def held(region: str) -> dict[str, str]:
+        items = clients[region].scan(TableName=name)["Items"]
+        return {item["id"]["S"]: item["of"]["S"] for item in items}
+
+    put(HOME, "before", "both")
+    put(HOME, "gone", "both")
+    with during(aws, Outages(cut=frozenset({HOME}))):
+        assert held(HOME) == held(PEER) == {"before": "both", "gone": "both"}
+        put(HOME, "first here", "here")
+        put(PEER, "first here", "there")
+        put(PEER, "first there", "there")
+        put(HOME, "first there", "here")
+        put(HOME, "here", "1")
+        put(HOME, "here", "2")
+        clients[PEER].delete_item(TableName=name, Key={"id": {"S": "gone"}})
+        assert held(PEER).keys() == {"before", "first here", "first there"}
+    together = {"before": "both", "first here": "there", "first there": "here", "here": "2"}
+    eventually(lambda: held(HOME) == together, "what the other region wrote")
+    assert held(PEER) == together
+    put(PEER, "here", "3")
+    assert held(HOME)["here"] == "3"
+    assert delete(aws, name) == "DELETE_COMPLETE"
+
+
+def test_a_secret_s_replica_has_the_old_value_until_there_is_a_way(aws: EmbeddedAws) -> None:
+    name = unique("password")
+    home, peer = (aws.client("secretsmanager", region) for region in (HOME, PEER))
+    home.create_secret(Name=name, SecretString="old")
+    home.replicate_secret_to_regions(SecretId=name, AddReplicaRegions=[{"Region": PEER}])
+    with during(aws, Outages(down=frozenset({PEER}))):
+        home.put_secret_value(SecretId=name, SecretString="newer")
+        home.put_secret_value(SecretId=name, SecretString="newest")
+        assert home.get_secret_value(SecretId=name)["SecretString"] == "newest"
+        assert peer.get_secret_value(SecretId=name)["SecretString"] == "old"
+    eventually(lambda: peer.get_secret_value(SecretId=name)["SecretString"] == "newest", "the replica has it")
 
 
 def test_an_update_keeps_the_items_and_protection_stops_deletion(

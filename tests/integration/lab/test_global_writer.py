@@ -79,6 +79,7 @@ def ledger(lab: LabPlan, aws: boto3.session.Session) -> Iterator[Global]:
         writer.execute("CREATE TABLE posted (id bigint PRIMARY KEY)")
     yield made
     control = Control(lab.control_socket)
+    control.heal()
     for region in OTHER:
         control.restore_region(region)
         control.delay_replication(region, 0)
@@ -298,13 +299,48 @@ def test_a_writer_whose_region_died_comes_back_as_what_it_was_and_is_attached(
     eventually(lambda: writes(lab, SECONDARY), LONG)
     post(lab, SECONDARY, 3)
     time.sleep(3)  # Aurora waits for it to be there, not for the clock
+    control.isolate_database(PRIMARY)  # to have a look before it is attached
     assert control.restore_region(PRIMARY)
     assert held(lab, PRIMARY) == {1, 2}
     assert writes(lab, PRIMARY)
+    control.isolate_database(PRIMARY, isolated=False)
     control.delay_replication(SECONDARY, 0)
     eventually(ledger.is_settled, LONG)
     eventually(lambda: held(lab, PRIMARY) == {1, 3})
     assert not writes(lab, PRIMARY)
+
+
+def test_a_writer_that_is_cut_off_is_attached_once_it_is_within_reach(
+    lab: LabPlan, ledger: Global, control: Control
+) -> None:
+    post(lab, PRIMARY, 1)
+    eventually(lambda: held(lab, SECONDARY) == {1})
+    assert control.partition_region(PRIMARY)
+    post(lab, PRIMARY, 2)
+    with pytest.raises(ClientError, match="InvalidGlobalClusterStateFault"):
+        ledger.switch_over(SECONDARY)
+    ledger.fail_over(SECONDARY)
+    eventually(lambda: writes(lab, SECONDARY), LONG)
+    post(lab, SECONDARY, 3)
+    time.sleep(3)
+    assert writes(lab, PRIMARY)
+    assert control.heal()
+    eventually(ledger.is_settled, LONG)
+    eventually(lambda: held(lab, PRIMARY) == {1, 3})
+
+
+def test_a_ledger_that_stands_still_goes_on_with_its_connections(
+    lab: LabPlan, ledger: Global, control: Control
+) -> None:
+    with connect(lab, PRIMARY) as writer:
+        assert control.freeze_region(PRIMARY)
+        posting = threading.Thread(target=writer.execute, args=("INSERT INTO posted VALUES (1)",))
+        posting.start()
+        posting.join(1)
+        assert posting.is_alive()
+        assert control.heal()
+        posting.join(LONG)
+    eventually(lambda: held(lab, SECONDARY) == {1})
 
 
 @pytest.mark.parametrize("dies", [PRIMARY, SECONDARY])

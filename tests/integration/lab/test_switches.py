@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def control(lab: LabPlan) -> Iterator[Control]:
     yield control
     for region in lab.regions:
         control.restore_region(region)
+    control.heal()
 
 
 def operator(lab: LabPlan, aws: boto3.session.Session, service: str, region: str) -> Any:
@@ -229,3 +231,57 @@ def test_no_region_is_not_one(lab: LabPlan, control: Control) -> None:
     assert errors == "lab: there is no region eu-north-1\nSay one of us-east-1, us-east-2, us-west-2.\n"
     with pytest.raises(ControlError, match="there is no region eu-north-1"):
         control.restore_region("eu-north-1")
+
+
+def test_a_region_that_is_cut_off_is_reached_from_the_internet_only(
+    lab: LabPlan, aws: boto3.session.Session, regions: dict[str, Region], control: Control
+) -> None:
+    assert run(lab, "partition", HERE) == (0, "us-east-1 is cut off.\n", "")
+    assert run(lab, "partition", HERE) == (0, "us-east-1 is cut off already.\n", "")
+    assert states(lab) == {HERE: "partitioned", THERE: "up", WITNESS: "up"}
+    assert healthy(lab)
+    assert asked(lab, aws, HERE, of=HERE)
+    assert "Connection was closed" in asked(lab, aws, HERE, of=THERE)
+    assert "Connection was closed" in asked(lab, aws, THERE, of=HERE)
+    assert asked(lab, aws, THERE, of=WITNESS)
+    assert control.kill_region(HERE)
+    assert control.restore_region(HERE)
+    assert states(lab)[HERE] == "partitioned"
+    assert run(lab, "heal") == (0, "Partitions, delays and freezes have ended.\n", "")
+    assert run(lab, "heal") == (0, "There was nothing to heal.\n", "")
+    assert asked(lab, aws, HERE, of=THERE)
+    assert asked(lab, aws, THERE, of=HERE)
+
+
+def test_a_region_that_stands_still_goes_on_with_what_it_did(
+    lab: LabPlan, aws: boto3.session.Session, regions: dict[str, Region], control: Control
+) -> None:
+    assert asked(lab, aws, HERE) == "here"
+    assert run(lab, "freeze", HERE) == (0, "us-east-1 stands still.\n", "")
+    assert run(lab, "freeze", HERE) == (0, "us-east-1 stands still already.\n", "")
+    assert states(lab)[HERE] == "frozen"
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(asked, lab, aws, HERE) for _ in range(2)]  # one needs a new environment
+        time.sleep(2)
+        assert not any(one.done() for one in both)
+        assert asked(lab, aws, THERE) == "here"
+        assert control.heal()
+        assert [one.result() for one in both] == ["here", "here"]
+    assert states(lab)[HERE] == "up"
+    assert control.freeze_region(HERE)
+    assert control.kill_region(HERE)
+    eventually(lambda: not processes(lab, HERE))
+    with pytest.raises(ControlError, match="us-east-1 is down"):
+        control.freeze_region(HERE)
+    assert control.restore_region(HERE)
+    assert states(lab)[HERE] == "up"
+
+
+def test_a_delay_is_said_and_checked(lab: LabPlan, control: Control) -> None:
+    said = "What is sent to the database of us-east-2 arrives 2.5 s late.\n"
+    assert run(lab, "delay", THERE, "2.5") == (0, said, "")
+    assert control.status()["databases"][THERE]["replication_delay"] == 2.5
+    assert run(lab, "delay", THERE, "31")[0] == 2
+    assert run(lab, "delay", WITNESS, "1")[::2] == (1, "lab: there are no databases in us-west-2\n")
+    assert control.heal()
+    assert control.status()["databases"][THERE]["replication_delay"] == 0
