@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,19 @@ def _detach(command: list[str], log: Path) -> psutil.Process:
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_TRUNC | os.O_APPEND, 0),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
+    actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()]
     pid = os.posix_spawn(command[0], command, _environment(), file_actions=actions, setsid=True)
     return psutil.Process(pid)
+
+
+def _inherited() -> list[int]:
+    """What a shell gives its programs, such as the file of a `flock`, which the lab would hold for ever."""
+    found = []
+    for number in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # the one by which the directory was read
+            if number > 2 and os.get_inheritable(number):
+                found.append(number)
+    return found
 
 
 def _end_in_order(supervisor: psutil.Process) -> None:

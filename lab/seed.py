@@ -39,8 +39,17 @@ def known_merchants(plan: LabPlan) -> tuple[Merchant, ...]:
         return ()
 
 
-def keep(plan: LabPlan, merchant: Merchant) -> None:
-    write_private(plan.merchants_file, json.dumps([asdict(merchant)]).encode())
+def keep(plan: LabPlan, merchant: Merchant) -> Merchant:
+    """Whichever is kept: of several programs that create it at once, the first is right."""
+    scratch = plan.merchants_file.with_suffix(f".{secrets.token_hex(8)}")
+    write_private(scratch, json.dumps([asdict(merchant)]).encode())
+    try:
+        plan.merchants_file.hardlink_to(scratch)
+    except FileExistsError:
+        return next(known for known in known_merchants(plan) if known.id == merchant.id)
+    finally:
+        scratch.unlink()
+    return merchant
 
 
 def ensure_demo_merchant(plan: LabPlan, table: str) -> Merchant | None:
@@ -57,8 +66,8 @@ def ensure_demo_merchant(plan: LabPlan, table: str) -> Merchant | None:
             return None
         raise
     if merchant is None and stored is None:
-        merchant = Merchant(MERCHANT_ID, secrets.token_urlsafe(32))
-        keep(plan, merchant)  # before it is used: the directory cannot tell it any more
+        # Before it is used: the directory cannot tell it any more.
+        merchant = keep(plan, Merchant(MERCHANT_ID, secrets.token_urlsafe(32)))
     if merchant is None or (stored is not None and stored.key_hash != secret_hash(merchant.key)):
         return None
     directory.create_merchant(

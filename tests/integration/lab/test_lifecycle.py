@@ -1,5 +1,6 @@
 """`python -m lab` as a user runs it: up and down again and again, after crashes, beside others' processes."""
 
+import fcntl
 import json
 import os
 import shlex
@@ -58,6 +59,17 @@ def test_up_and_down_may_be_said_twice(directory: Path, up: LabPlan) -> None:
     assert sorted(path.name for path in directory.iterdir()) == ["lock", "logs"]
     second = lab_command(directory, "down")
     assert (second.returncode, second.stdout.strip()) == (0, "The lab is down already.")
+
+
+def test_a_lock_that_the_starter_held_is_free_once_the_starter_has_ended(
+    directory: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / "held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "lab", "up", "--directory", str(directory)]
+        subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120, pass_fds=[held.fileno()])
+    with (tmp_path / "held").open("w") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_down_where_nothing_is_makes_nothing(tmp_path: Path) -> None:

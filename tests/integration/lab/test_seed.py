@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3.session
@@ -86,3 +87,13 @@ def test_status_shows_it(lab: LabPlan, table: str) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     (merchant,) = seed.known_merchants(lab)
     assert json.loads(done.stdout)["merchants"] == [{"id": merchant.id, "key": merchant.key}]
+
+
+def test_several_at_once_keep_one_key(lab: LabPlan, table: str, known: DynamoDirectory) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        shown = set(threads.map(lambda _: seed.ensure_demo_merchant(lab, table), range(8)))
+    (merchant,) = shown
+    assert seed.known_merchants(lab) == (merchant,)
+    assert merchant is not None
+    assert known.merchant(seed.MERCHANT_ID).key_hash == secret_hash(merchant.key)  # type: ignore[union-attr] # is there
+    assert not list(lab.directory.glob("merchants.*[!n]"))
