@@ -58,13 +58,14 @@ def ensure_demo_merchant(plan: LabPlan, table: str) -> Merchant | None:
     Raises Unavailable when the directory does not answer.
     """
     directory = _directory(plan, table)
-    merchant = next((known for known in known_merchants(plan) if known.id == MERCHANT_ID), None)
     try:
         stored = directory.merchant(MERCHANT_ID)
     except ClientError as error:
         if code(error) == "ResourceNotFoundException":
             return None
         raise
+    # After the directory was read: what somebody else put there by then is in the file.
+    merchant = next((known for known in known_merchants(plan) if known.id == MERCHANT_ID), None)
     if merchant is None and stored is None:
         # Before it is used: the directory cannot tell it any more.
         merchant = keep(plan, Merchant(MERCHANT_ID, secrets.token_urlsafe(32)))
