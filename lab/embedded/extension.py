@@ -55,6 +55,7 @@ MODULES = (
     "stacksets",
     "stage_requests",
     "stages",
+    "starts",
     "table_metrics",
     "table_outages",
     "trails",

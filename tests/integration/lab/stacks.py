@@ -115,6 +115,8 @@ def attempt(name):
 def handle(event, context):
     if event.get("asks") == "environment":
         return dict(os.environ)
+    if event.get("asks") == "process":
+        return os.getpid()
     if event.get("asks") == "imports":
         return {name: attempt(name) for name in event["names"]}
     if event.get("asks") == "buckets":

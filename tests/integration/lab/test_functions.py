@@ -174,3 +174,13 @@ def processes(lab: LabPlan) -> set[int]:
     """That run the function, by now."""
     recorded = {int(file.stem) for file in lab.functions_directory.glob("*.json")}
     return {pid for pid in recorded if psutil.pid_exists(pid) and not has_ended(psutil.Process(pid))}
+
+
+def test_a_burst_is_answered_by_few_processes(region: Region, lab: LabPlan) -> None:
+    """On two cores a process for each request would take longer to start than all of them to be answered."""
+    burst = 24
+    Control(lab.control_socket).kill_functions("us-east-1")
+    with ThreadPoolExecutor(burst) as threads:
+        answered = list(threads.map(lambda _: ask(region, asks="process"), range(burst)))
+    assert len(answered) == burst
+    assert len(set(answered)) < burst // 2
