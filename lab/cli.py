@@ -45,14 +45,21 @@ def main() -> None:
 @click.option(
     "--base-port", type=click.IntRange(1024, 65_000), help="First of some consecutive ports to use."
 )
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="What AWS's timers are multiplied by: health checks, TTL, schedules, alarms; no lease, no timeout.",
+)
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), default=_CONFIGURATION)
-def up(directory: Path, base_port: int | None, config: Path) -> None:
+def up(directory: Path, base_port: int | None, time_scale: float, config: Path) -> None:
     """Start the lab; it stays up until `down`."""
     with _explained(), lifecycle.only_one(directory):
-        if lifecycle.running_plan(directory):
-            click.echo("The lab is up already.")
+        if (running := lifecycle.running_plan(directory)) is not None:
+            scale = "" if running.time_scale == 1 else f", at time scale {running.time_scale:g}"
+            click.echo(f"The lab is up already{scale}.")
             return
-        plan = _plan(directory, config, base_port)
+        plan = _plan(directory, config, base_port, time_scale)
         if lifecycle.tear_down(directory):
             click.echo("Removed what an earlier lab left.", err=True)
         began = time.monotonic()
@@ -187,7 +194,7 @@ def _switched(directory: Path, *regions: str) -> Iterator[Control]:
         yield Control(plan.control_socket)
 
 
-def _plan(directory: Path, config: Path, base_port: int | None) -> LabPlan:
+def _plan(directory: Path, config: Path, base_port: int | None, time_scale: float) -> LabPlan:
     settings = load(config, _ENVIRONMENT, os.environ)
     regions = {
         "primary": settings.regions.primary,
@@ -201,6 +208,7 @@ def _plan(directory: Path, config: Path, base_port: int | None) -> LabPlan:
         base_port=base_port,
         database=settings.database.name,
         directory_table=settings.names.shared("directory"),
+        time_scale=time_scale,
     )
 
 

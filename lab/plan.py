@@ -103,6 +103,10 @@ class LabPlan:
     trail_seconds: float = 30.0
     """How often CloudTrail delivers; on AWS within about 5 minutes, and nobody's recovery waits for it."""
 
+    def scaled(self, seconds: float) -> float:
+        """As long as something of so many seconds on AWS takes here."""
+        return seconds * self.time_scale
+
     @property
     def gateway_address(self) -> str:
         return LOOPBACK
@@ -211,6 +215,7 @@ def plan_lab(
     account_id: str = ACCOUNT_ID,
     database: str = "ledger",
     directory_table: str = "payments-directory-lab",
+    time_scale: float = 1.0,
 ) -> LabPlan:
     """Choose addresses and ports for `regions` (place -> region name); creates nothing.
 
@@ -231,6 +236,7 @@ def plan_lab(
             account_id=account_id,
             database=database,
             directory_table=directory_table,
+            time_scale=time_scale,
             regions={
                 regions[place]: _region(
                     regions[place], place, address, base + (0 if distinct else _PORTS_PER_REGION * index)

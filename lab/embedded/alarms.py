@@ -50,7 +50,7 @@ def register(handlers: Handlers) -> None:
 
     cloudwatch._put_metric_alarm = put
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
-    deliveries.add(partial(judge_all, plan.alarm_seconds))
+    deliveries.add(partial(judge_all, plan.alarm_seconds, plan.time_scale))
 
 
 def _keep_metrics_of(handlers: Handlers) -> None:
@@ -132,22 +132,22 @@ def require_metrics(properties: Properties) -> None:
         raise ResourceError(f"Error in expression: {error} (ValidationError)") from error
 
 
-def judge_all(seconds: float) -> None:
-    """Every alarm whose turn it is, in its own region."""
+def judge_all(seconds: float, scale: float) -> None:
+    """Every alarm whose turn it is, in its own region; periods are as long as `scale` makes them."""
     now, down = time.time(), outage.now().down
     for (account, region, _), alarm in cloudwatch._alarms.all_items():
         high = _shortest_period(alarm) < _HIGH_RESOLUTION
         every = min(seconds, _HIGH_RESOLUTION_SECONDS) if high else seconds
-        if region in down or now - alarm.get("_judged", 0.0) < every:
+        if region in down or now - alarm.get("_judged", 0.0) < every * scale:
             continue
         alarm["_judged"] = now
         with request_scope(account, region):
-            judge(alarm, now)
+            judge(alarm, now, scale)
 
 
-def judge(alarm: Properties, now: float) -> None:
+def judge(alarm: Properties, now: float, scale: float) -> None:
     rule = rule_of(alarm)
-    values = datapoints(alarm, rule.periods + MORE_THAN_ASKED, now)
+    values = datapoints(alarm, rule.periods + MORE_THAN_ASKED, now, scale)
     old = alarm["StateValue"]
     new = next_state(rule, values, old)
     if new == old:
@@ -159,16 +159,16 @@ def judge(alarm: Properties, now: float) -> None:
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def datapoints(alarm: Properties, count: int, now: float) -> Series:
+def datapoints(alarm: Properties, count: int, now: float, scale: float) -> Series:
     """The newest period first; the windows end now."""
     metrics = alarm.get("Metrics")
     if not metrics:
         statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-        return _statistics(alarm, int(alarm["Period"]), statistic, count, now)
+        return _statistics(alarm, int(alarm["Period"]) * scale, statistic, count, now)
     series = {
         query["Id"]: _statistics(
             query["MetricStat"]["Metric"],
-            int(query["MetricStat"]["Period"]),
+            int(query["MetricStat"]["Period"]) * scale,
             query["MetricStat"]["Stat"],
             count,
             now,
@@ -194,7 +194,7 @@ def _computed(metrics: list[Properties], series: dict[str, Series]) -> Series:
     return series[next(q["Id"] for q in metrics if q.get("ReturnData", len(metrics) == 1))]
 
 
-def _statistics(metric: Properties, period: int, statistic: str, count: int, now: float) -> Series:
+def _statistics(metric: Properties, period: float, statistic: str, count: int, now: float) -> Series:
     dimensions = {item["Name"]: item["Value"] for item in metric.get("Dimensions") or ()}
     key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
     windows: list[list[Properties]] = [[] for _ in range(count)]

@@ -55,7 +55,7 @@ class Measuring:
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "database-metrics"))
 
     def __call__(self) -> None:
-        due = time.monotonic() - self._last >= self.plan.alarm_seconds / 2
+        due = time.monotonic() - self._last >= self.plan.scaled(self.plan.alarm_seconds) / 2
         if not due or (self._running and not self._running.done()):
             return
         self._last = time.monotonic()

@@ -40,6 +40,7 @@ _FROM_LAMBDA_PREFIXES = ("AWS_LAMBDA_", "_LAMBDA_", "LAMBDA_")
 # No site-packages (-S, -s), and not the directory of MiniStack's start script (-P): the rest is PYTHONPATH.
 _ISOLATED = ("-S", "-s", "-P")
 
+_INTERVAL = "_INTERVAL_SECONDS"
 _FUNCTION = "AWS::Lambda::Function"
 
 Config = Mapping[str, Any]
@@ -82,15 +83,29 @@ def install(plan: LabPlan, packages: Path) -> None:
     inherited = lambda_runtime.Worker._spawn
 
     def spawn(worker: Any) -> None:
+        kept, worker.config = worker.config, with_intervals(worker.config, plan.time_scale)
         token = _starting.set(worker.config)
         try:
             inherited(worker)
         finally:
             _starting.reset(token)
+            worker.config = kept
 
     lambda_runtime.Worker._spawn = spawn
     lambda_runtime.Worker.invoke = _alone(lambda_runtime.Worker.invoke)
     lambda_runtime.subprocess = _Subprocess(plan, packages)
+
+
+def with_intervals(config: Config, scale: float) -> Config:
+    """What a function does every so often, it does as often as AWS's own timers run here: by the variables
+    that are named so. The function's configuration stays what was deployed.
+    """
+    if scale == 1:
+        return config
+    given = config.get("Environment") or {}
+    own: Mapping[str, str] = given.get("Variables") or {}
+    scaled = {name: f"{float(own[name]) * scale:g}" for name in own if name.endswith(_INTERVAL)}
+    return {**config, "Environment": {**given, "Variables": {**own, **scaled}}}
 
 
 def _alone(inherited: Callable[..., Any]) -> Callable[..., Any]:

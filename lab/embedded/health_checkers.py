@@ -50,7 +50,7 @@ class Checkers:
             del observed[gone]
 
     def _look(self, account: str, identifier: str, config: dict[str, Any]) -> None:
-        now, interval = time.monotonic(), float(config["RequestInterval"]) * self.plan.time_scale
+        now, interval = time.monotonic(), self.plan.scaled(float(config["RequestInterval"]))
         seen = observed.setdefault(identifier, Observed(due=now))
         if seen.running is None and now >= seen.due:
             seen.due = max(seen.due + interval, now + interval / 2)  # on time on average, never two at once

@@ -26,7 +26,7 @@ def register(handlers: Handlers) -> None:
     plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
     control = Control(plan.control_socket)
     install(handlers, Aurora(control, _endpoints(plan)))
-    rds._ACTION_MAP.update(GlobalWriter(control, plan.rejoin_seconds).actions())
+    rds._ACTION_MAP.update(GlobalWriter(control, plan.scaled(plan.rejoin_seconds)).actions())
     rds_features.install()
     rds_parameters.install(control)
     rds_logs.install(plan)

@@ -226,10 +226,9 @@ class RegionSwitch:
         return execution
 
     def _spawn(self, act: Callable[..., None], execution: Execution, steps: list[Properties]) -> None:
-        endpoint = self._lab.regions[execution.region].proxy_url
         role = str(self._plans[execution.plan_arn].document["executionRole"])
         runs = contextvars.copy_context().run
-        threading.Thread(target=runs, args=(act, execution, steps, role, endpoint), daemon=True).start()
+        threading.Thread(target=runs, args=(act, execution, steps, role, self._lab), daemon=True).start()
 
     def _plan(self, arn: str) -> Plan:
         try:

@@ -22,6 +22,7 @@ from ministack.services import iam, sts
 from lab.embedded import outage, service_roles
 from lab.embedded.handlers import Properties
 from lab.embedded.region_switch_state import Execution
+from lab.plan import LabPlan
 
 SERVICE = "arc-region-switch.amazonaws.com"
 _MINUTE = 60.0
@@ -46,6 +47,7 @@ class Block:
     step: str
     config: Properties
     client: Callable[[str], Any]
+    time_scale: float = 1.0
 
     @property
     def ungraceful(self) -> bool:
@@ -107,17 +109,17 @@ def _session(execution: Execution, role_arn: str) -> Properties:
     return {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
 
 
-def run(execution: Execution, steps: list[Properties], role_arn: str, endpoint_url: str) -> None:
+def run(execution: Execution, steps: list[Properties], role_arn: str, lab: LabPlan) -> None:
     """On a thread of its own, to the end: completed, cancelled, or paused by the step that failed."""
     execution.tell("executionStarted")
-    go_on(execution, steps, role_arn, endpoint_url)
+    go_on(execution, steps, role_arn, lab)
 
 
-def go_on(execution: Execution, steps: list[Properties], role_arn: str, endpoint_url: str) -> None:
+def go_on(execution: Execution, steps: list[Properties], role_arn: str, lab: LabPlan) -> None:
     """With the steps that are left, as `run`."""
     try:
         for step in steps:
-            _run_step(execution, step, role_arn, endpoint_url)
+            _run_step(execution, step, role_arn, lab)
     except Cancelled:
         execution.come_to("canceled", "executionCanceled")
     except StepFailed:
@@ -126,7 +128,7 @@ def go_on(execution: Execution, steps: list[Properties], role_arn: str, endpoint
         execution.come_to("completed", "executionSucceeded")
 
 
-def _run_step(execution: Execution, step: Properties, role_arn: str, endpoint_url: str) -> None:
+def _run_step(execution: Execution, step: Properties, role_arn: str, lab: LabPlan) -> None:
     name, kind = str(step["name"]), str(step["executionBlockType"])
     field, act = BLOCKS[kind]
     config = step["executionBlockConfiguration"][field]
@@ -140,7 +142,8 @@ def _run_step(execution: Execution, step: Properties, role_arn: str, endpoint_ur
         execution.end_step(name, "skipped", "stepSkipped")
         return
     try:
-        act(Block(execution, name, config, clients(execution, role_arn, endpoint_url)))
+        client = clients(execution, role_arn, lab.regions[execution.region].proxy_url)
+        act(Block(execution, name, config, client, lab.time_scale))
     except Cancelled:
         execution.end_step(name, "canceled", "stepCanceled")
         raise
@@ -161,7 +164,8 @@ def invoke(block: Block) -> None:
         if why is None:
             return
         block.execution.tell("stepUpdate", stepName=block.step, error=why, resources=[function])
-        block.pause(_MINUTE * float(block.config["retryIntervalMinutes"]), deadline, why)
+        again_after = _MINUTE * float(block.config["retryIntervalMinutes"]) * block.time_scale
+        block.pause(again_after, deadline, why)
 
 
 def _failure(lambdas: Any, function: str) -> str | None:

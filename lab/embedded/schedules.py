@@ -12,9 +12,11 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.htm
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region, new_uuid
@@ -23,9 +25,11 @@ from ministack.services import eventbridge, lambda_svc, scheduler
 from lab.embedded import asynchronous, key_use, metrics, outage, queues, service_roles
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, Response, checked
 from lab.embedded.key_use import DECRYPT
+from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
 
 TYPE = "AWS::Scheduler::Schedule"
 _SERVICE = "scheduler.amazonaws.com"
+_LOOK_EVERY = 1.0  # seconds, for what is due
 _log = logging.getLogger(__name__)
 
 
@@ -33,8 +37,20 @@ def register(handlers: Handlers) -> None:
     handlers[TYPE] = {"create": _create, "update": _update, "delete": _delete}
     scheduler._create_schedule = _begun(_lent_to(scheduler._create_schedule))
     scheduler._update_schedule = _lent_to(scheduler._update_schedule)
-    scheduler._SCHEDULE_TICK_INTERVAL = 1  # seconds between two looks at what is due
+    plan = read_plan(Path(os.environ[PLAN_VARIABLE]))
+    scheduler._SCHEDULE_TICK_INTERVAL = plan.scaled(_LOOK_EVERY)
+    eventbridge._parse_rate_seconds = scaled(eventbridge._parse_rate_seconds, plan)
     eventbridge._invoke_target = _targeted(eventbridge._invoke_target)
+
+
+def scaled(inherited: Callable[[str], int | None], plan: LabPlan) -> Callable[[str], float | None]:
+    """Rates as they are here."""
+
+    def seconds(expression: str) -> float | None:
+        rate = inherited(expression)
+        return None if rate is None else plan.scaled(rate)
+
+    return seconds
 
 
 def _create(logical_id: str, properties: Properties, stack_name: str) -> Created:

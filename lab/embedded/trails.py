@@ -65,7 +65,7 @@ def register(handlers: Handlers) -> None:
     cloudtrail._get_trail_status = _with_delivery(cloudtrail._get_trail_status)
     cloudtrail._DISPATCH["GetTrailStatus"] = cloudtrail._get_trail_status
     cloudtrail._DISPATCH["ListPublicKeys"] = list_public_keys
-    deliveries.add(partial(deliver_all, plan.trail_seconds))
+    deliveries.add(partial(deliver_all, plan.scaled(plan.trail_seconds)))
 
 
 # --- the resource -----------------------------------------------------------------------------------------
