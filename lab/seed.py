@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from adapters.aws import code
 from adapters.directory import DynamoDirectory
-from lab import environment
+from lab import environment, outages
 from lab.certificates import write_private
 from lab.plan import LabPlan
 from payments.model import Account, Standing
@@ -83,8 +83,15 @@ def _directory(plan: LabPlan, table: str) -> DynamoDirectory:
     session = boto3.session.Session(**environment.credentials(plan))
     client = session.client(
         "dynamodb",
-        region_name=plan.region_at("primary").name,
+        region_name=_within_reach(plan),
         endpoint_url=plan.gateway_url,
         config=Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 2}),
     )
     return DynamoDirectory(client, table, time.monotonic)
+
+
+def _within_reach(plan: LabPlan) -> str:
+    """A region whose directory is served, which any is as well as another."""
+    now = outages.read(plan.outages_file)
+    served = [one.name for one in plan.data_regions if one.name not in now.down | now.cut]
+    return (served or [plan.region_at("primary").name])[0]

@@ -39,10 +39,9 @@ class Switches:
             if self._known(region) in now.down:
                 return False
             self._come_to(Outages(now.down | {region}, now.cut, now.frozen - {region}))
-            if region in self.doors:
-                await self.doors[region].close()
-            await self.databases.kill(region)
-            await asyncio.to_thread(kill_functions, self.plan.functions_directory, region)
+            functions = asyncio.to_thread(kill_functions, self.plan.functions_directory, region)
+            door = [self.doors[region].close()] if region in self.doors else []
+            await asyncio.gather(functions, self.databases.kill(region), *door)
             return True
 
     async def restore(self, region: str) -> bool:

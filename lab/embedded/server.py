@@ -46,6 +46,7 @@ def settings(plan: LabPlan, host: Mapping[str, str]) -> dict[str, str]:
         "TMPDIR": str(scratch),
         "STATE_DIR": str(scratch / "state"),
         "S3_DATA_DIR": str(scratch / "s3"),
+        "MINISTACK_WORKER_THREADS": "256",  # what waits for functions that are frozen takes one each
         "LOG_LEVEL": host.get("LOG_LEVEL", "WARNING"),
         PLAN_VARIABLE: str(plan.file),
     }

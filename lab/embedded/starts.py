@@ -3,6 +3,7 @@
 Lambda starts an environment for every request that finds none free, and has the machines for it. Here a burst
 would start dozens of interpreters on two cores, each slower than the last, while those that are ready stand
 still. So a request that finds none free takes whichever comes first: one that becomes free, or a start.
+A region that is frozen starts nothing, and what was starting there takes no room from the others.
 """
 
 import os
@@ -14,7 +15,11 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from lab.embedded import outage
 from lab.embedded.handlers import Handlers
+
+_STANDING = 32  # requests that may wait for a frozen region: each takes a thread from the embedded AWS
+_LOOK_EVERY = 0.2  # seconds between two looks whether a region is frozen
 
 Acquire = Callable[..., tuple[Any, str]]
 
@@ -29,25 +34,51 @@ def register(_: Handlers) -> None:
 class Starts:
     """Waiting cannot block a function that calls itself: a start ends by itself, and then there is room."""
 
-    def __init__(self, at_a_time: int, ready: Callable[[str], bool] | None = None) -> None:
-        """`ready` says whether a live process of that key is free."""
-        self._room = at_a_time
+    def __init__(
+        self,
+        at_a_time: int,
+        ready: Callable[[str], bool] | None = None,
+        frozen: Callable[[], frozenset[str]] = lambda: outage.now().frozen,
+    ) -> None:
+        """`ready` says whether a live process of that key is free, `frozen` which regions stand still."""
+        self._at_a_time = at_a_time
         self._ready = ready or _ready
+        self._frozen = frozen
         self._changed = threading.Condition()
-        self._starting: set[int] = set()  # the workers, by identity, for which room is kept
+        self._starting: dict[int, str] = {}  # by the worker's identity, the region in which it starts
+        self._standing = 0  # requests that wait in a region that is frozen
 
     def waiting(self, acquire: Acquire) -> Acquire:
         def acquired(function: str, config: Any, code: bytes, qualifier: str = "$LATEST") -> tuple[Any, str]:
             key = lambda_runtime._worker_key(function, config, qualifier)
+            region = str(config["FunctionArn"]).split(":")[3]
             with self._changed:
-                self._changed.wait_for(lambda: self._room > 0 or self._ready(key))
+                if not self._has_waited(key, region):
+                    return None, "func_cap"
                 worker, reason = acquire(function, config, code, qualifier=qualifier)
                 if worker is not None and not _alive(worker):
-                    self._starting.add(id(worker))
-                    self._room -= 1
+                    self._starting[id(worker)] = region
             return worker, reason
 
         return acquired
+
+    def _has_waited(self, key: str, region: str) -> bool:
+        """Until there is something to take; False where too many wait for a region that is frozen."""
+        while not self._ready(key) and not self._has_room(region):
+            if region not in self._frozen():
+                self._changed.wait(_LOOK_EVERY)
+            elif self._standing >= _STANDING:
+                return False
+            else:
+                self._standing += 1
+                self._changed.wait(_LOOK_EVERY)
+                self._standing -= 1
+        return True
+
+    def _has_room(self, region: str) -> bool:
+        frozen = self._frozen()
+        busy = sum(one not in frozen for one in self._starting.values())
+        return region not in frozen and busy < self._at_a_time
 
     def telling(self, release: Callable[[Any], None]) -> Callable[[Any], None]:
         def released(worker: Any) -> None:
@@ -73,9 +104,7 @@ class Starts:
     def _has_started(self, worker: Any) -> None:
         """Or will not, or was free again: whoever waits looks again."""
         with self._changed:
-            if id(worker) in self._starting:
-                self._starting.remove(id(worker))
-                self._room += 1
+            self._starting.pop(id(worker), None)
             self._changed.notify_all()
 
 

@@ -1,6 +1,7 @@
 """A burst of requests starts as many processes as there is room for; who waits takes what is free first."""
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +52,8 @@ class Function:
 
     def __init__(self, at_a_time: int) -> None:
         self.pool = Pool()
-        starts = Starts(at_a_time, self.pool.ready)
+        self.frozen: frozenset[str] = frozenset()
+        starts = Starts(at_a_time, self.pool.ready, lambda: self.frozen)
         self.acquire = starts.waiting(self.pool.acquire)
         self.release = starts.telling(self.pool.release)
         self.spawn = starts.counted(self._start)
@@ -62,8 +64,9 @@ class Function:
             raise RuntimeError("it does not come up")
         worker._proc = Process()
 
-    def ask(self) -> Any:
-        return self.acquire("paid", CONFIG, b"")[0]
+    def ask(self, region: str = "us-east-1") -> Any:
+        arn = CONFIG["FunctionArn"].replace("us-east-1", region)
+        return self.acquire("paid", {"FunctionArn": arn}, b"")[0]
 
 
 def waits(asked: Future[Worker]) -> bool:
@@ -128,3 +131,34 @@ def test_given_back_without_a_start_it_leaves_room() -> None:
     function.release(function.ask())
     with ThreadPoolExecutor() as threads:
         assert threads.submit(function.ask).result(_SOON)
+
+
+def test_what_starts_in_a_region_that_is_frozen_takes_no_room_from_another() -> None:
+    function = Function(at_a_time=1)
+    function.ask()
+    with ThreadPoolExecutor() as threads:
+        elsewhere = threads.submit(function.ask, "us-east-2")
+        assert waits(elsewhere)
+        function.frozen = frozenset({"us-east-1"})
+        assert elsewhere.result(_SOON)
+
+
+def test_a_frozen_region_starts_nothing_and_lets_a_few_wait() -> None:
+    function = Function(at_a_time=2)
+    function.frozen = frozenset({"us-east-1"})
+    with ThreadPoolExecutor(64) as threads:
+        asked = [threads.submit(function.ask) for _ in range(40)]
+        give_up = time.monotonic() + _SOON
+        while sum(one.done() for one in asked) < 8:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        assert waits(next(one for one in asked if not one.done()))
+        assert [one.result() for one in asked if one.done()] == [None] * 8
+        assert not function.pool.workers
+        function.frozen = frozenset()
+        while not all(one.done() for one in asked):
+            assert time.monotonic() < give_up
+            for worker in list(function.pool.workers):
+                function.spawn(worker)
+                function.release(worker)
+    assert sum(one.result() is not None for one in asked) == 32
