@@ -17,6 +17,8 @@ INLINE_BYTES = 51_200
 FUNCTION_ENVIRONMENT_BYTES = 4096
 # A text in a template is for reading, too: what is longer belongs into a package.
 INLINE_CODE_CHARACTERS = 4096
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
+ALARM_METRICS = 10
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; IAM does not count white space.
 ROLE_POLICY_CHARACTERS = 10_240
 MANAGED_POLICY_CHARACTERS = 6_144
@@ -84,6 +86,11 @@ def _resource(where: str, kind: str, properties: Mapping[str, Any]) -> Iterator[
             where,
             "characters of inline code",
             "shorten the text",
+        )
+    if kind == "AWS::CloudWatch::Alarm":
+        watched = [query for query in properties.get("Metrics", []) if "MetricStat" in query]
+        yield from _more_than(
+            ALARM_METRICS, len(watched), where, "metrics in one alarm", "watch some by another alarm"
         )
     if kind == "AWS::IAM::Role":
         policies = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from adapters.aws import code, unknown_is_unavailable
+from adapters.region_switch import find_plan, start_plan
 from failover.clock import Clock, Instant
 from failover.control import ControlRecord, Phase
 from failover.errors import Unavailable
@@ -44,30 +45,15 @@ class RegionSwitch:
 
     def find(self) -> tuple[str, str | None]:
         """Its ARN, whose end nobody can compute, and the execution under way, if any."""
-        with unknown_is_unavailable("Region switch"):
-            pages = self.client.get_paginator("list_plans_in_region").paginate()
-            found = [plan for page in pages for plan in page["plans"] if plan["name"] == self.plan]
-        if not found:
+        found = find_plan(self.client, self.plan)
+        if found is None:
             todo = "deploy it, or check --environment; " + _DIRECTLY
             raise Rejected(f"Region switch: there is no plan {self.plan}; {todo}", 1)
-        return found[0]["arn"], found[0].get("activePlanExecution")
+        return found
 
     def start(self, arn: str, wanted: Wanted) -> str | None:
         """None where another execution is in the way: somebody else was faster."""
-        try:
-            with unknown_is_unavailable("Region switch"):
-                answer = self.client.start_plan_execution(
-                    planArn=arn,
-                    targetRegion=wanted.target,
-                    action="activate",
-                    mode=wanted.mode.value,
-                    comment=wanted.recorded,
-                )
-        except ClientError as error:
-            if code(error) == "IllegalStateException":
-                return None
-            raise
-        return str(answer["executionId"])
+        return start_plan(self.client, arn, wanted.target, wanted.mode, wanted.recorded)
 
     def execution(self, arn: str, execution_id: str) -> Execution:
         with unknown_is_unavailable("Region switch"):

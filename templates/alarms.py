@@ -32,6 +32,7 @@ HEALTH_METRICS_REGION = "us-east-1"
 HEALTH_IS_MEASURED = "HealthIsMeasured"
 # At a hundred payments a second, which is what settles within two minutes.
 _MANY_OPEN = 10_000
+_TAKE_OVER = frozenset({"decide", "fence", "recover", "finish"})
 # At least as long as what is watched is silent in between: an alarm over less would be over in a minute.
 _MINUTE, _QUARTER, _HOUR = PERIOD_SECONDS, 15 * 60, 60 * 60
 
@@ -44,7 +45,8 @@ def alarms(
         *_api(settings),
         *(alarm for function in started for alarm in _function(function)),
         *(_idle(timer) for timer in timers),
-        *_workers(settings, [function.title.lower() for function in started]),
+        *_mistakes(settings, [plan.title.lower() for plan in started if _counts(plan)]),
+        *_workers(settings),
         _dead_letters(data_site(settings)),
         *_ledger(settings),
         *_transaction_log(settings),
@@ -146,20 +148,34 @@ def _idle(timer: Timer) -> AlarmPlan:
     )
 
 
-def _workers(settings: Settings, components: Sequence[str]) -> Iterable[AlarmPlan]:
+def _counts(plan: FunctionPlan) -> bool:
+    """What has no packages of ours fails instead."""
+    return "POWERTOOLS_SERVICE_NAME" in plan.environment
+
+
+def _mistakes(settings: Settings, components: Sequence[str]) -> Iterable[AlarmPlan]:
+    """One alarm adds ten metrics up at most; what takes a region over has one of its own."""
+    taking_over = [component for component in components if component in _TAKE_OVER]
+    others = [component for component in components if component not in _TAKE_OVER]
+    for title, name, about, of in (
+        ("Mistakes", "mistakes", "A function", others),
+        ("TakeoverMistakes", "takeover-mistakes", "A function that takes the region over", taking_over),
+    ):
+        yield AlarmPlan(
+            title=title,
+            component=name,
+            meaning=f"{about} found what cannot be: its log says what.",
+            watches=total([metrics.counted(settings.names.metrics, one, "Mistake") for one in of]),
+            limit=0,
+            periods=1,
+            missing=NOT_MEASURED_HERE,
+        )
+
+
+def _workers(settings: Settings) -> Iterable[AlarmPlan]:
     """What is reported in one of the two regions only: by the active one, or by the standby."""
-    counted = partial(metrics.counted, settings.names.metrics)
     reported = partial(metrics.reported, settings.names.metrics)
     for title, component, meaning, watches, limit, periods, period_seconds in (
-        (
-            "Mistakes",
-            "mistakes",
-            "A function found what cannot be: its log says what.",
-            total([counted(component, "Mistake") for component in components]),
-            0,
-            1,
-            _MINUTE,
-        ),
         (
             "OpenEntries",
             "open-entries",

@@ -5,6 +5,7 @@ replication and log delivery need to be: https://docs.aws.amazon.com/IAM/latest/
 """
 
 from awacs import (
+    arc_region_switch,
     awslambda,
     backup,
     cloudwatch,
@@ -134,6 +135,12 @@ def _statements(settings: Settings) -> list[Statement]:
             "SendDeadLetters",
             [sqs.SendMessage],
             *(arn("sqs", name, region="*") for name in (*ours, witness)),
+        ),
+        allow("FindPlan", [arc_region_switch.ListPlansInRegion], "*"),
+        allow(
+            "StartPlan",
+            [arc_region_switch.StartPlanExecution],
+            arn("arc-region-switch", f"plan/{names.plan}:*", region=""),
         ),
         allow(
             "Vote",

@@ -19,6 +19,7 @@ from templates.dead_letters import QUEUE
 from templates.metrics import cluster, counted, function, log_replication, operation
 from templates.monitoring import PERIOD_SECONDS, Calculation, Metric
 from templates.names import Place
+from templates.probe import OWN, VOTE, WITNESS
 from templates.tables import TABLES
 from templates.transactions import REPLICATION_RULE
 
@@ -26,7 +27,7 @@ _COLUMN = 12  # half of the page
 _HEIGHT = 6
 _FUNCTIONS = (
     *("api", "migrate", "sweep", "settle", "ship", "audit", "rotate", "compare"),
-    *("fence", "recover", "finish"),
+    *("probe", "fence", "recover", "finish"),
 )
 
 
@@ -81,13 +82,22 @@ def panels(settings: Settings, place: Place) -> Iterator[Panel]:
         "Functions",
         {
             f"{name} {metric}": function(names.regional(name, place), metric, statistic)
-            for name in _FUNCTIONS
+            for name in (*_FUNCTIONS, *(("decide",) if settings.failover.automatic else ()))
             for metric, statistic in (
                 ("Invocations", "Sum"),
                 ("Errors", "Sum"),
                 ("Throttles", "Sum"),
                 ("ConcurrentExecutions", "Maximum"),
             )
+        },
+    )
+    yield Panel(
+        "Votes: 1 where the other region is the active one and cannot be reached",
+        {
+            voter: Metric(
+                names.metrics, VOTE, {"Region": _region(settings, other), "Voter": voter}, "Maximum"
+            )
+            for voter in (OWN, WITNESS)
         },
     )
     yield Panel(

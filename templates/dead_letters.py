@@ -54,9 +54,14 @@ def may_send_dead_letters(site: Site, plan: FunctionPlan) -> FunctionPlan:
 
 
 def add_event_config(
-    template: Template, plan: FunctionPlan, function: awslambda.Function, queue: sqs.Queue, age_seconds: int
+    template: Template,
+    plan: FunctionPlan,
+    function: awslambda.Function,
+    queue: sqs.Queue,
+    age_seconds: int,
+    retries: int = 0,
 ) -> awslambda.EventInvokeConfig:
-    """A mistake is not made again at once, and what waited too long is not done: the next event comes anyway.
+    """Where the next event comes anyway, nothing is tried again at once; what waited too long is not done.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
@@ -65,7 +70,7 @@ def add_event_config(
             f"{plan.title}Events",
             FunctionName=function.ref(),
             Qualifier="$LATEST",
-            MaximumRetryAttempts=0,
+            MaximumRetryAttempts=retries,
             MaximumEventAgeInSeconds=age_seconds,
             DestinationConfig=awslambda.DestinationConfig(
                 OnFailure=awslambda.OnFailure(Destination=queue.get_att("Arn"))

@@ -615,6 +615,7 @@ def _alarms(settings: Settings) -> list[Statement]:
                 "cloudwatch",
                 "DeleteAlarms",
                 "ListTagsForResource",
+                "PutCompositeAlarm",
                 "PutMetricAlarm",
                 "TagResource",
                 "UntagResource",

@@ -15,6 +15,8 @@ PERIOD_SECONDS = 60
 NOTHING_HAPPENED = "notBreaching"
 # Reported in one of the two regions only, depending on which part the region plays now.
 NOT_MEASURED_HERE = "notBreaching"
+# Not even a 0: whoever does not speak has not voted.
+NO_VOTE = "notBreaching"
 # CloudWatch does so with every alarm on DynamoDB's metrics, whatever it is told:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 ALWAYS_IGNORED = "ignore"

@@ -22,7 +22,8 @@ OWN, WITNESS = "own", "witness"
 # Three misses take 30 s, as long as Route 53's health check does. Each run counts its own, and the scheduler
 # starts one any time within its minute: so runs overlap, and whenever a region dies one has three looks left.
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-scheduler.html
-_INTERVAL_SECONDS, _LOOKS, _MISSES = 10, 15, 3
+INTERVAL_SECONDS, _LOOKS, _MISSES = 10, 15, 3
+VOTE_SECONDS = (_MISSES - 1) * INTERVAL_SECONDS
 _HEALTH_SECONDS = 3
 _TIMEOUT_SECONDS = 180
 _WORKS_SECONDS = 165  # the last look begins after 140 s, and any may wait for what does not answer
@@ -98,7 +99,7 @@ def _plan(
             **environment,
             "CONTROL_TABLE": names.shared("control"),
             "NAMESPACE": names.metrics,
-            "PROBE_INTERVAL_SECONDS": str(_INTERVAL_SECONDS),
+            "PROBE_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
             "PROBE_LOOKS": str(_LOOKS),
             "PROBE_MISSES": str(_MISSES),
             "PROBE_TIMEOUT_SECONDS": str(_HEALTH_SECONDS),

@@ -7,7 +7,6 @@ from typing import TypeVar
 from troposphere import AWSObject, Output, Parameter, Template, awslambda, cloudtrail
 
 from templates import foundation, service, zone
-from templates.alarms import names_in
 from templates.audit import add_trail
 from templates.boundary import add_boundary, add_drill_boundary
 from templates.config import Settings
@@ -138,9 +137,8 @@ def render(settings: Settings, regional: Mapping[str, str]) -> Template:
     )
     # Region switch looks at once whether what the plan names is there.
     add_plan(template, settings, global_cluster, after=[services])
-    alarms = service.alarm_plans(settings, health_check="")
     places: tuple[Place, ...] = ("primary", "secondary")
-    add_dashboard(template, settings, {place: names_in(settings, alarms, place) for place in places})
+    add_dashboard(template, settings, {place: service.alarm_names(settings, place) for place in places})
     _add_outputs(
         template,
         settings,

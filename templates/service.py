@@ -6,20 +6,22 @@ from typing import Any
 
 from awacs import awslambda as lambda_actions
 from awacs import dynamodb, rds
-from troposphere import AWSHelperFn, Output, Parameter, Sub, Template
+from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, sqs
 
 from templates import plans, policies, takeover
-from templates.alarms import add_health_condition, alarms
+from templates.alarms import add_health_condition, alarms, names_in
 from templates.api import ApiPlan, add_api, problem, problems
 from templates.config import Settings
 from templates.custom import SchemaMigration
 from templates.dead_letters import add_dead_letters, add_event_config, may_send_dead_letters
+from templates.detection import UNREACHABLE, add_detection, decide, votes
 from templates.drills import add_drills
 from templates.encryption import KEY_ARN
 from templates.firewall import FirewallPlan, add_firewall
 from templates.functions import MIGRATIONS_PACKAGE, FunctionPlan, add_function
 from templates.monitoring import AlarmPlan, add_alarm
-from templates.notifications import add_topic
+from templates.names import Place
+from templates.notifications import Topic, add_topic
 from templates.peering import add_peering_routes
 from templates.places import add_places, here, lookup, peer
 from templates.plans import function_plan, use_table
@@ -62,11 +64,12 @@ def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> T
     migration = _add_migration(template, settings)
     api_function = add_function(template, settings, _api_plan(settings))
     api_function.DependsOn = [migration]  # a release whose migration fails never gets to run its code
-    _add_workers(template, settings, migration, probe_text)
+    queue = _add_workers(template, settings, migration, probe_text)
     stage = add_api(template, _rest_api_plan(settings, openapi), api_function)
     add_firewall(template, _firewall_plan(settings, openapi), stage)
     health_check = add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
-    _add_alarms(template, settings, health_check.ref())
+    topic = _add_alarms(template, settings, health_check.ref())
+    add_detection(template, settings, topic, queue, migration)
     add_peering_routes(template, names, peering_connection_id.ref())
     template.add_output(
         Output(
@@ -81,7 +84,10 @@ def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> T
     return template
 
 
-def _add_workers(template: Template, settings: Settings, migration: SchemaMigration, probe_text: str) -> None:
+def _add_workers(
+    template: Template, settings: Settings, migration: SchemaMigration, probe_text: str
+) -> sqs.Queue:
+    """The queue is for others, too."""
     site = data_site(settings)
     queue = add_dead_letters(template, site)
     group = add_group(template, site)
@@ -96,6 +102,7 @@ def _add_workers(template: Template, settings: Settings, migration: SchemaMigrat
     add_rotation(template, function, migration)
     for step in takeover.steps(settings):
         add_function(template, settings, step).DependsOn = [migration]
+    return queue
 
 
 def _timers(settings: Settings, probe_text: str = "") -> tuple[Timer, ...]:
@@ -112,10 +119,17 @@ def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
         rotate(settings),
         *takeover.steps(settings),
     ]
+    functions += [decide(settings)] if settings.failover.automatic else []
     return alarms(settings, functions, _timers(settings), health_check)
 
 
-def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperFn) -> None:
+def alarm_names(settings: Settings, place: Place) -> list[str]:
+    """Of every alarm there."""
+    plans = [*alarm_plans(settings, health_check=""), *votes(settings)]
+    return [*names_in(settings, plans, place), settings.names.regional(UNREACHABLE, place)]
+
+
+def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperFn) -> Topic:
     names = settings.names
     topic = add_topic(
         template,
@@ -134,6 +148,7 @@ def _add_alarms(template: Template, settings: Settings, health_check: AWSHelperF
     template.add_output(
         Output("AlertTopicArn", Description="Topic that this region's alarms tell.", Value=topic.arn)
     )
+    return topic
 
 
 def _rest_api_plan(settings: Settings, openapi: Mapping[str, Any]) -> ApiPlan:

@@ -21,6 +21,7 @@ MODULES = (
     "asynchronous",
     "backup",
     "boundaries",
+    "composite_alarms",
     "conditions",
     "copies",
     "database_metrics",

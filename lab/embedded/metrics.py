@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
+from ministack.core import iam_actions
 from ministack.services import cloudwatch, cloudwatch_logs, lambda_svc
 
 from lab.embedded.handlers import Handlers, Properties
@@ -25,6 +27,29 @@ def register(_: Handlers) -> None:
     lambda_svc._execute_function_dispatch = _counting_runs(lambda_svc._execute_function_dispatch)
     lambda_svc._acquire_execution_slot = _counting_refusals(lambda_svc._acquire_execution_slot)
     cloudwatch_logs._append_log_events = _extracting(cloudwatch_logs._append_log_events)
+    iam_actions.request_tag_context = _knowing_namespaces(iam_actions.request_tag_context)
+
+
+def _knowing_namespaces(inherited: Callable[..., Properties]) -> Callable[..., Properties]:
+    """What a policy may bind PutMetricData to, which knows no resources.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/iam-cw-condition-keys-namespace.html
+    """
+
+    def context(service: str, action: str, body: bytes, params: Properties) -> Properties:
+        known = inherited(service, action, body, params)
+        if action != "cloudwatch:PutMetricData":
+            return known
+        return {**known, "cloudwatch:namespace": namespace_of(body)}
+
+    return context
+
+
+def namespace_of(body: bytes) -> str:
+    """By CloudWatch's JSON or by its older query protocol; empty where there is none."""
+    if body.startswith(b"{"):
+        return str(json.loads(body).get("Namespace", ""))
+    return parse_qs(body.decode(errors="replace")).get("Namespace", [""])[0]
 
 
 def record(

@@ -13,7 +13,6 @@ Metric: `Recovered`, payments that the journal had and the ledger lacked.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from adapters.aws import client
 from adapters.takeover import RegionalWorld
 from failover.clock import Clock, Instant, SystemClock
 from failover.control import ControlRecord
+from failover.decision import ABANDONED
 from failover.planner import (
     ACCEPTING,
     POSTING,
@@ -50,8 +50,6 @@ _METRICS: Final = Metrics()
 _FENCE_SECONDS: Final = 30.0
 _RECOVER_SECONDS: Final = 600.0
 _GRACEFUL_SECONDS: Final = 120.0  # a healthy switchover takes less
-# After so long nobody else is at it: Region switch tries a step again within a minute.
-ABANDONED: Final = timedelta(minutes=3)
 _FINISHING: Final = (WaitLease, Admit, Promote, *POSTING)  # never a new epoch: that is somebody's decision
 
 

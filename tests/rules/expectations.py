@@ -6,12 +6,13 @@ _TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish", "Probe")
 _STEPS = ("Fence", "Recover")
 _STOPS = ("Differences", "OldestOpenEntry")  # drills, where there are any
 _FAULTS = ("RegionLoss", "Partition", "LedgerLoss")
-_FUNCTIONS = ("Api", "Migrate", "Compare", *_TIMED, "Rotate", *_STEPS)
+_FUNCTIONS = ("Api", "Migrate", "Compare", *_TIMED, "Rotate", *_STEPS, "Decide")
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
     *(f"{function}Function{what}" for function in _FUNCTIONS for what in _FUNCTION_ALARMS),
     *(f"{function}FunctionIdle" for function in _TIMED),
-    *("Mistakes", "OpenEntries", "OldestOpenEntry", "Differences", "AuditAge", "LogAge", "DeadLetters"),
+    *("PeerUnreachable", "Mistakes", "TakeoverMistakes"),
+    *("OpenEntries", "OldestOpenEntry", "Differences", "AuditAge", "LogAge", "DeadLetters"),
     *("LedgerCapacity", "LedgerConnections", "LedgerLag", "LedgerProcessor", "LedgerUnreachable"),
     *("LogBytes", "LogFailures", "LogLatency", "LogOperations"),
     *(f"{table}Throttles" for table in ("Control", "Directory", "Journal", "Progress", "Sessions")),
@@ -200,6 +201,8 @@ WILDCARDS: dict[str, str] = {
     "UseSecondaryKeyForCode": "the key is told by its alias, which IAM takes as a condition only",
     "UsePrimaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
     "UseSecondaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
+    "FindPlan": "lists know no resources",
+    "StartPlan": "a plan's ARN ends in a random suffix",
     "Vote": "measurements know no resources; bound to our namespace",
     "UseThroughServices": "in a key policy * is the key itself; only by way of these services",
 }

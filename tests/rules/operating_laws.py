@@ -32,6 +32,50 @@ def alarms_reach_somebody(name: str, template: Template, variant: Variant) -> It
                 yield f"{title}: CloudWatch ignores missing data of DynamoDB, and of nothing else"
 
 
+def alarms_over_alarms_reach_people_and_whom_they_start(
+    name: str, template: Template, variant: Variant
+) -> Iterator[str]:
+    """People in any case. A function lets that alarm in and no other, and what it could not do is kept."""
+    for region in variant.regions(name):
+        here = in_region(template, region)
+        topics = [{"Ref": title} for title, _ in of_type(here, "AWS::SNS::Topic")]
+        functions = [title for title, _ in of_type(here, "AWS::Lambda::Function")]
+        for title, alarm in of_type(here, "AWS::CloudWatch::CompositeAlarm"):
+            if alarm.get("ActionsEnabled") is not True or len(alarm.get("AlarmDescription", "")) < 20:
+                yield f"{title} is silent, or does not say what happened"
+            if not [one for one in alarm["AlarmActions"] if one in topics]:
+                yield f"{title} calls nobody"
+            if any(one not in topics for one in alarm.get("OKActions", [])) or not alarm.get("OKActions"):
+                yield f"{title} does not say that it is over"
+            started = [one["Fn::GetAtt"][0] for one in alarm["AlarmActions"] if "Fn::GetAtt" in one]
+            if any(one not in functions for one in started) or (
+                bool(started) is not variant.settings.failover.automatic
+            ):
+                yield f"{title} starts {started}"
+            for function in started:
+                yield from _let_in(here, function, alarm["AlarmName"], region)
+
+
+def _let_in(here: Template, function: str, alarm: str, region: str) -> Iterator[str]:
+    let_in = [
+        (one["Principal"], one.get("SourceAccount"), one["SourceArn"])
+        for _, one in of_type(here, "AWS::Lambda::Permission")
+        if one["FunctionName"] == {"Ref": function}
+    ]
+    source = {"Fn::Sub": f"arn:${{AWS::Partition}}:cloudwatch:{region}:${{AWS::AccountId}}:alarm:{alarm}"}
+    wanted = ("lambda.alarms.cloudwatch.amazonaws.com", {"Ref": "AWS::AccountId"}, source)
+    if let_in != [wanted]:
+        yield f"{function} lets in {let_in}"
+    queues = [{"Fn::GetAtt": [title, "Arn"]} for title, _ in of_type(here, "AWS::SQS::Queue")]
+    kept = [
+        one["DestinationConfig"]["OnFailure"]["Destination"] in queues and one["MaximumRetryAttempts"] == 2
+        for _, one in of_type(here, "AWS::Lambda::EventInvokeConfig")
+        if one["FunctionName"] == {"Ref": function}
+    ]
+    if kept != [True]:
+        yield f"{function} gives up at once, or nobody hears of it"
+
+
 def _watches_dynamodb(alarm: Mapping[str, Any]) -> bool:
     return any(value == "AWS/DynamoDB" for _, value in strings(alarm))
 
@@ -135,6 +179,7 @@ def keys_serve_who_publishes(name: str, template: Template, variant: Variant) ->
 
 LAWS = (
     alarms_reach_somebody,
+    alarms_over_alarms_reach_people_and_whom_they_start,
     topics_take_alarms_only,
     apis_are_guarded_and_logged,
     firewalls_log,

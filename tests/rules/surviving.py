@@ -15,7 +15,7 @@ from tests.rules.laws import NAMES
 from tests.rules.reading import in_region, of_type, references, strings, walk
 from tests.rules.variants import Template, Variant
 
-STEPS = ("Probe", "Fence", "Recover", "Finish", "Api", "Sweep")
+STEPS = ("Probe", "Decide", "Fence", "Recover", "Finish", "Api", "Sweep")
 """The functions it begins from. Promoting is Region switch's, by the plan."""
 
 NOT_NEEDED: dict[str, str] = {

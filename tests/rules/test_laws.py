@@ -93,6 +93,12 @@ FAULTS: dict[Law, tuple[str, str, str, object]] = {
     keeping_laws.trails_are_complete_and_cannot_be_forged: ("root", "AuditTrail", "KMSKeyId", ""),
     keeping_laws.log_groups_are_named_with_their_streams: ("data", "MetricsRole", "Policies", _LOGS),
     operating_laws.alarms_reach_somebody: ("service", "LedgerLagAlarm", "AlarmActions", ["arn:aws:sns:"]),
+    operating_laws.alarms_over_alarms_reach_people_and_whom_they_start: (
+        "service",
+        "DecideEvents",
+        "MaximumRetryAttempts",
+        0,
+    ),
     operating_laws.topics_take_alarms_only: ("service", "AlertTopic", "KmsMasterKeyId", "alias/aws/sns"),
     operating_laws.apis_are_guarded_and_logged: ("service", "Stage", "MethodSettings", []),
     operating_laws.firewalls_log: ("service", "FirewallLogging", "RedactedFields", []),

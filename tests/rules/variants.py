@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from generator.render import render
-from templates.config import Audit, Database, Drills, Functions, Network, Regions, Settings, load
+from templates.config import Audit, Database, Drills, Failover, Functions, Network, Regions, Settings, load
 
 IN_DATA_REGIONS = ("foundation", "data", "service")
 REGIONAL = (*IN_DATA_REGIONS, "witness")
@@ -71,6 +71,10 @@ def _no_faults() -> Settings:
     return replace(_default(), drills=Drills(faults=False))
 
 
+def _people_decide() -> Settings:
+    return replace(_default(), failover=Failover(automatic=False))
+
+
 def _test_environment() -> Settings:
     return load(_DEPLOYMENT, "lab", {})
 
@@ -84,6 +88,7 @@ SETTINGS = {
     "one-nat": _one_nat,
     "no-trail": _no_trail,
     "no-faults": _no_faults,
+    "people-decide": _people_decide,
     "test-environment": _test_environment,
 }
 

@@ -38,6 +38,18 @@ def many(count: int, entry: object) -> dict[str, Any]:
     return {f"X{number}": entry for number in range(count)}
 
 
+def inline(characters: int) -> dict[str, Any]:
+    return {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ZipFile": "x" * characters}}}
+
+
+def alarm(metrics: int) -> dict[str, Any]:
+    queries = [{"Id": f"m{number}", "MetricStat": {}} for number in range(metrics)]
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {"Metrics": [{"Id": "e", "Expression": "SUM(METRICS())"}, *queries]},
+    }
+
+
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "resources": (
         {"Resources": many(500, TOPIC)},
@@ -84,6 +96,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"Resources": {"F": function(4097)}},
         "data.json: Resources.F: 4097 bytes of environment, AWS takes 4096;"
         " let the function compute some of it",
+    ),
+    "inline code": (
+        {"Resources": {"F": inline(4096)}},
+        {"Resources": {"F": inline(4097)}},
+        "data.json: Resources.F: 4097 characters of inline code, AWS takes 4096; shorten the text",
+    ),
+    "alarm": (
+        {"Resources": {"A": alarm(10)}},
+        {"Resources": {"A": alarm(11)}},
+        "data.json: Resources.A: 11 metrics in one alarm, AWS takes 10; watch some by another alarm",
     ),
     "role": (
         {"Resources": {"R": role(100, 5_000, 5_240)}},

@@ -9,7 +9,7 @@ from troposphere import Template
 
 from generator.render import OPENAPI
 from templates import service
-from templates.config import Settings
+from templates.config import Failover, Settings
 from templates.notifications import add_topic
 from tests.unit.templates.rendering import settings
 
@@ -56,6 +56,8 @@ def test_every_function_has_alarms_on_errors_throttles_and_duration(resources: d
         "Fence": 48_000,
         "Recover": 620_000,
         "Finish": 620_000,
+        "Decide": 48_000,
+        "Probe": 165_000,
     }
     for function, limit in limits.items():
         for what in ("Errors", "Throttles", "Duration"):
@@ -163,6 +165,51 @@ def test_what_our_code_counts_is_watched_where_it_is_counted(resources: dict[str
     variables = resources["ApiFunction"]["Properties"]["Environment"]["Variables"]
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"] == "payments/prod"
     assert _dimensions(alarm) == {"service": variables["POWERTOOLS_SERVICE_NAME"]}
+
+
+def test_every_function_of_ours_has_its_mistakes_counted_by_one_alarm(resources: dict[str, Any]) -> None:
+    counted = [
+        dimension["Value"]
+        for title in ("Mistakes", "TakeoverMistakes")
+        for metric in _metrics(resources[f"{title}Alarm"]["Properties"])
+        for dimension in metric["Metric"]["Dimensions"]
+    ]
+    services = [
+        resource["Properties"]["Environment"]["Variables"].get("POWERTOOLS_SERVICE_NAME")
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::Function"
+    ]
+    assert sorted(counted) == sorted(name for name in services if name)
+
+
+def test_a_vote_of_each_is_one_alarm_and_both_are_the_one_that_decides(resources: dict[str, Any]) -> None:
+    for voter in ("Own", "Witness"):
+        alarm = resources[f"PeerUnreachable{voter}Alarm"]["Properties"]
+        assert _dimensions(alarm)["Voter"] == voter.lower()
+        judged = {
+            key: alarm[key] for key in ("Period", "EvaluationPeriods", "DatapointsToAlarm", "Statistic")
+        }
+        assert judged == {
+            "Period": 10,
+            "EvaluationPeriods": 1,
+            "DatapointsToAlarm": 1,
+            "Statistic": "Maximum",
+        }
+        assert (alarm["TreatMissingData"], alarm["Threshold"]) == ("notBreaching", 0)
+    both = resources["PeerUnreachableAlarm"]["Properties"]
+    text, named = both["AlarmRule"]["Fn::Sub"]
+    assert text == 'ALARM("${Own}") AND ALARM("${Witness}")'
+    assert named == {
+        "Own": {"Ref": "PeerUnreachableOwnAlarm"},
+        "Witness": {"Ref": "PeerUnreachableWitnessAlarm"},
+    }
+    assert both["AlarmActions"] == [{"Ref": "AlertTopic"}, {"Fn::GetAtt": ["DecideFunction", "Arn"]}]
+
+
+def test_without_automatic_failover_people_are_called_and_nothing_is_started() -> None:
+    manual = _resources(replace(settings(), failover=Failover(automatic=False)))
+    assert manual["PeerUnreachableAlarm"]["Properties"]["AlarmActions"] == [{"Ref": "AlertTopic"}]
+    assert not [title for title in manual if title.startswith("Decide")]
 
 
 def test_a_subscription_is_its_address_not_its_position() -> None:

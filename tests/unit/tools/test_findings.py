@@ -75,6 +75,7 @@ def test_every_entry_of_ours_names_a_resource_of_a_template_and_a_reason() -> No
         "foundation",
         "data",
         "service",
+        "witness",
     }
     once = [(one.rule, one.resource, one.environment) for one in accepted]
     assert len(set(once)) == len(once)

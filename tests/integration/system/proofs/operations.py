@@ -93,6 +93,14 @@ def _alarm(alarm: Resource) -> Found:
     return found
 
 
+def _composite_alarm(alarm: Resource) -> Found:
+    answer = alarm.aws("cloudwatch").describe_alarms(
+        AlarmNames=[alarm.physical_id], AlarmTypes=["CompositeAlarm"]
+    )
+    found: Found = only(answer["CompositeAlarms"])
+    return found
+
+
 def _dashboard(dashboard: Resource) -> Found:
     found: Found = dashboard.aws("cloudwatch").get_dashboard(DashboardName=dashboard.physical_id)
     return found | {"DashboardBody": Seen(json.loads(found["DashboardBody"]), json.loads)}
@@ -162,6 +170,7 @@ PROOFS = {
     "AWS::ARCRegionSwitch::Plan": _plan,
     "AWS::CloudTrail::Trail": _trail,
     "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,
     "AWS::FIS::ExperimentTemplate": _experiment,
     "AWS::IAM::ManagedPolicy": _managed_policy,

@@ -1,0 +1,154 @@
+"""The decision to take over, started by the alarm that rings when two of three regions agree.
+
+It asks the control record once more, does at once what does not have to wait for Region switch - the plan's
+first step then finds it done - and starts the plan without the old writer. What could not be decided or
+started fails: Lambda tries it again, twice in three minutes, and then people are told.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final, Protocol
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics
+
+from adapters.aws import client
+from adapters.control import DynamoControl
+from adapters.region_switch import Found, find_plan, start_plan
+from adapters.takeover import RegionalWorld
+from failover.clock import Clock, SystemClock
+from failover.control import ControlRecord
+from failover.decision import REASON, Later, Leave, decide
+from failover.errors import Unavailable
+from failover.planner import ACCEPTING, Mode, Run, Superseded, Unknown
+from failover.takeover import Admitted, Outcome, World, take_over
+from handlers.mistakes import tell_mistake
+from handlers.runs import Context, run_until
+
+_LOGGER: Final = Logger()
+_METRICS: Final = Metrics()
+_FENCE_SECONDS: Final = 15.0
+_ASK_EVERY_SECONDS: Final = 0.5
+
+
+class Undecided(Exception):  # noqa: N818 - what is so
+    """Why nothing could be decided, or started, yet."""
+
+
+class Plan(Protocol):
+    """Any method may raise Unavailable."""
+
+    def find(self) -> Found | None: ...
+
+    def start(self, arn: str) -> str | None:
+        """The execution; None where another one is in the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """In `region`, which would take over."""
+
+    region: str
+    world: World
+    plan: Plan
+    clock: Clock
+    voted: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RegionsPlan:
+    client: Any
+    name: str
+    region: str
+
+    def find(self) -> Found | None:
+        return find_plan(self.client, self.name)
+
+    def start(self, arn: str) -> str | None:
+        return start_plan(self.client, arn, self.region, Mode.UNGRACEFUL, REASON)
+
+
+def wired(environment: Mapping[str, str]) -> Deciding:
+    clock, region = SystemClock(), environment["AWS_REGION"]
+    world = RegionalWorld(
+        record=DynamoControl(client("dynamodb"), environment["CONTROL_TABLE"]),
+        clusters=client("rds"),
+        global_cluster=environment["GLOBAL_CLUSTER"],
+        recover=lambda _: False,  # what comes after accepting payments is the plan's
+        clock=clock,
+        reason=REASON,
+    )
+    plan = RegionsPlan(client("arc-region-switch"), environment["PLAN"], region)
+    voted = timedelta(seconds=float(environment["VOTE_INTERVAL_SECONDS"]))
+    return Deciding(region=region, world=world, plan=plan, clock=clock, voted=voted)
+
+
+@cache
+def _deciding() -> Deciding:
+    return wired(os.environ)
+
+
+def handle(_event: Any, context: Context) -> dict[str, str]:
+    return decided(_deciding(), context)
+
+
+def decided(deciding: Deciding, context: Context) -> dict[str, str]:
+    """What came of it. Raises Undecided where trying again may help."""
+    try:
+        done = _decided(deciding, context)
+    except (Undecided, Unavailable) as reason:
+        _LOGGER.warning("undecided", extra={"reason": str(reason)})
+        raise
+    except Exception as mistake:
+        tell_mistake(_LOGGER, _METRICS, mistake)
+        raise
+    _LOGGER.info("decided", extra=done)
+    return done
+
+
+def _decided(deciding: Deciding, context: Context) -> dict[str, str]:
+    record = _known(deciding, context)
+    match decide(record, deciding.region, deciding.clock.now().time(), deciding.voted):
+        case Leave(why):
+            return {"outcome": "nothing to decide", "why": why}
+        case Later(why):
+            raise Undecided(why)
+    fenced = _fenced(deciding, context)
+    record = _known(deciding, context)
+    if isinstance(fenced, Superseded) or (isinstance(fenced, Admitted) and record.reason != REASON):
+        return {"outcome": "nothing to decide", "why": f"others were faster: {record.reason}"}
+    return {"outcome": str(fenced), "execution": _started(deciding.plan)}
+
+
+def _known(deciding: Deciding, context: Context) -> ControlRecord:
+    """The control record, asked for a while."""
+    until = run_until(deciding.clock, context, _FENCE_SECONDS)
+    while isinstance(record := deciding.world.control(), Unknown):
+        if deciding.clock.now().reached(until):
+            raise Undecided(record.why)
+        deciding.clock.sleep(_ASK_EVERY_SECONDS)
+    return record
+
+
+def _fenced(deciding: Deciding, context: Context) -> Outcome:
+    """How far it came: the plan is started in any case, because it goes on trying for longer."""
+    return take_over(
+        Run(deciding.region, Mode.UNGRACEFUL),
+        ACCEPTING,
+        world=deciding.world,
+        clock=deciding.clock,
+        report=lambda done: _LOGGER.info("done", extra={"step": str(done)}),
+        until=run_until(deciding.clock, context, _FENCE_SECONDS),
+    )
+
+
+def _started(plan: Plan) -> str:
+    found = plan.find()
+    if found is None:
+        raise Undecided("Region switch: the plan is not there")
+    if found.execution is not None:
+        return f"{found.execution}, under way already"
+    return plan.start(found.arn) or "another one, under way already"
