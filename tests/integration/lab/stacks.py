@@ -211,8 +211,7 @@ def alias(name: str, end: str, **more: object) -> Template:
     )
 
 
-def health_check(host: str, path: str) -> Template:
-    """One result is enough to change its state."""
+def health_check(host: str, path: str, failures: int = 1) -> Template:
     return resource(
         "AWS::Route53::HealthCheck",
         HealthCheckConfig={
@@ -220,7 +219,7 @@ def health_check(host: str, path: str) -> Template:
             "FullyQualifiedDomainName": host,
             "ResourcePath": path,
             "RequestInterval": 10,
-            "FailureThreshold": 1,
+            "FailureThreshold": failures,
         },
     )
 
