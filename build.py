@@ -25,6 +25,11 @@ def build(options: Namespace) -> None:
     templates = render(settings)
     print(f"rendered {', '.join(templates)} for {settings.service} in {settings.environment}")
 
+    from generator.recovery import in_time
+
+    recovery = in_time(templates, settings)
+    print(recovery.told)
+
     if options.check:
         from generator.check import check
 
@@ -44,7 +49,7 @@ def build(options: Namespace) -> None:
 
     from generator.output import write
 
-    write(options.out, templates, zips, settings)
+    write(options.out, templates, zips, settings, recovery.worst)
     print(f"wrote {options.out}")
 
 
