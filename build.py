@@ -25,11 +25,6 @@ def build(options: Namespace) -> None:
     templates = render(settings)
     print(f"rendered {', '.join(templates)} for {settings.service} in {settings.environment}")
 
-    from generator.recovery import in_time
-
-    recovery = in_time(templates, settings)
-    print(recovery.told)
-
     if options.check:
         from generator.check import check
 
@@ -49,7 +44,7 @@ def build(options: Namespace) -> None:
 
     from generator.output import write
 
-    write(options.out, templates, zips, settings, recovery.worst)
+    write(options.out, templates, zips, settings)
     print(f"wrote {options.out}")
 
 

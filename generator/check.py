@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from cloudformation_validate import (
     CompositeEngine,
@@ -14,7 +15,7 @@ from cloudformation_validate import (
     ValidateConfig,
 )
 
-from generator import limits, rules
+from generator import limits, recovery, rules
 from generator.problems import BuildError, Problem
 from templates.config import Settings
 
@@ -32,6 +33,7 @@ def check(texts: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
                 *rules.broken(name, template, disposable=settings.test_environment),
             )
         ),
+        *_recovers_in_time(templates, settings),
     ]
     if problems:
         raise BuildError(*problems)
@@ -77,3 +79,12 @@ def _problem(file: str, finding: Diagnostic) -> Problem:
         f"{finding.rule_id} {finding.message}",
         finding.suggested_fix or f"see rule {finding.rule_id} of cloudformation-validate",
     )
+
+
+def _recovers_in_time(templates: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+    try:
+        worst = recovery.worst_case(templates["service"])
+    except BuildError as error:
+        yield from error.problems
+    else:
+        yield from recovery.missed_objective(worst, settings.objectives.rto_minutes)

@@ -9,16 +9,14 @@ from pathlib import Path
 from msgspec.json import decode, encode, format
 
 from generator.problems import BuildError, Problem, usable
-from generator.recovery import WorstCase
+from generator.recovery import worst_case
 from templates.config import Settings
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 _TOOLS = ("aws-sam-cli", "awacs", "cloudformation-validate", "troposphere")
 
 
-def write(
-    out: Path, texts: Mapping[str, str], zips: Mapping[str, Path], settings: Settings, worst: WorstCase
-) -> None:
+def write(out: Path, texts: Mapping[str, str], zips: Mapping[str, Path], settings: Settings) -> None:
     """Makes the directory `out` anew: templates, ``functions/``, ``build.json``; or leaves it as it was.
 
     Raises BuildError when `out` cannot be written, or is something else than an earlier build.
@@ -38,7 +36,7 @@ def write(
                 (draft / "functions").mkdir()
             for file in zips.values():
                 (draft / "functions" / file.name).write_bytes(file.read_bytes())
-            (draft / "build.json").write_text(manifest(texts, settings, worst), "utf-8")
+            (draft / "build.json").write_text(manifest(texts, settings), "utf-8")
             if out.exists():
                 out.rename(old)
             draft.rename(out)
@@ -49,7 +47,7 @@ def write(
             _remove(leftover)
 
 
-def manifest(texts: Mapping[str, str], settings: Settings, worst: WorstCase) -> str:
+def manifest(texts: Mapping[str, str], settings: Settings) -> str:
     """What was built, for people and tools that do not want to read templates."""
     templates = {name: decode(text) for name, text in texts.items()}
     places, objectives = settings.regions, settings.objectives
@@ -63,7 +61,7 @@ def manifest(texts: Mapping[str, str], settings: Settings, worst: WorstCase) -> 
         },
         "objectives": {"rpo_minutes": objectives.rpo_minutes, "rto_minutes": objectives.rto_minutes},
         "failover": {"automatic": settings.failover.automatic},
-        "worst_case_rto_seconds": worst._asdict(),
+        "worst_case_rto_seconds": worst_case(templates["service"])._asdict(),
         "versions": {
             "engine": settings.database.engine_version,
             "runtime": settings.functions.runtime,

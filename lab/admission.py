@@ -20,10 +20,10 @@ class Admission:
         self._described = described
         self._flows = flows
 
-    async def decide(self, region: RegionPlan, client: Peer, endpoint: Peer) -> str | None:
+    async def decide(self, region: RegionPlan, client: Peer, _endpoint: Peer) -> str | None:
         """The obstacle, None when there is none. What cannot be found out is an obstacle too."""
         try:
-            reason = await asyncio.to_thread(self._obstacle, region, client, endpoint)
+            reason = await asyncio.to_thread(self._obstacle, region, client)
         except (BotoCoreError, ClientError, LookupError) as error:
             reason = f"cannot tell what the network allows: {error}"
         if reason:
@@ -31,8 +31,8 @@ class Admission:
             sys.stderr.flush()
         return reason
 
-    def _obstacle(self, where: RegionPlan, client: Peer, endpoint: Peer) -> str | None:
-        caller = find_function(self._directory, client, endpoint)
+    def _obstacle(self, where: RegionPlan, client: Peer) -> str | None:
+        caller = find_function(self._directory, client)
         if caller is None:
             return None
         region = where.name
@@ -57,9 +57,9 @@ class Callers:
         self._region = region
         self._flows = flows
 
-    async def identify(self, client: Peer, server: Peer) -> str:
+    async def identify(self, client: Peer) -> str:
         """The function's name, "" where it is none's or has ended meanwhile."""
-        caller = await asyncio.to_thread(find_function, self._directory, client, server)
+        caller = await asyncio.to_thread(find_function, self._directory, client)
         if caller is None:
             return ""
         if caller.placement.subnets:

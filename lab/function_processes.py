@@ -44,12 +44,9 @@ class FunctionProcess:
         return process
 
 
-def find_function(directory: Path, client: Peer, server: Peer) -> FunctionProcess | None:
-    """The function at the client's end of a connection; records of those that ended are removed.
-
-    By both ends: on loopback one address and port may be the client's of connections to several servers.
-    """
-    holds = _holds_linux(client, server) if sys.platform == "linux" else _holds(client, server)
+def find_function(directory: Path, client: Peer) -> FunctionProcess | None:
+    """The function at this end of a connection; records of processes that ended are removed on the way."""
+    holds = _holds_linux(client) if sys.platform == "linux" else _holds(client)
     for file, function in _recorded(directory):
         try:
             if holds(function.process()):
@@ -59,23 +56,24 @@ def find_function(directory: Path, client: Peer, server: Peer) -> FunctionProces
     return None
 
 
-def _holds(client: Peer, server: Peer) -> Callable[[psutil.Process], bool]:
+def _holds(client: Peer) -> Callable[[psutil.Process], bool]:
     def connects(process: psutil.Process) -> bool:
-        ends = (client, server)
-        return any((one.laddr, one.raddr) == ends for one in process.net_connections(kind="tcp"))
+        return any(tuple(one.laddr) == client for one in process.net_connections(kind="tcp"))
 
     return connects
 
 
-def _holds_linux(client: Peer, server: Peer) -> Callable[[psutil.Process], bool]:
+def _holds_linux(client: Peer) -> Callable[[psutil.Process], bool]:
     """The same by the socket's inode: psutil reads all connections of the machine once for each process."""
-    ends = [_in_table(client), _in_table(server)]
+    address, port = ip_address(client[0]), client[1]
+    words = struct.unpack(f"={len(address.packed) // 4}I", address.packed)
+    local = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
     inodes = {
         f"socket:[{fields[9]}]"
         for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
         if table.exists()  # a host may do without IPv6
         for line in table.read_text().splitlines()[1:]
-        if (fields := line.split())[1:3] == ends
+        if (fields := line.split())[1] == local
     }
 
     def connects(process: psutil.Process) -> bool:
@@ -86,13 +84,6 @@ def _holds_linux(client: Peer, server: Peer) -> Callable[[psutil.Process], bool]
         return False
 
     return connects
-
-
-def _in_table(end: Peer) -> str:
-    """As the kernel writes it down."""
-    packed = ip_address(end[0]).packed
-    words = struct.unpack(f"={len(packed) // 4}I", packed)
-    return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"
 
 
 def kill_functions(directory: Path, region: str, name: str = "*") -> list[str]:
@@ -114,9 +105,9 @@ def signal_functions(directory: Path, region: str, number: signal.Signals, name:
     return sorted(told)
 
 
-def kill_caller(directory: Path, client: Peer, server: Peer) -> str | None:
-    """SIGKILL to the function at the client's end of a connection; its name, None when it is nobody's."""
-    caller = find_function(directory, client, server)
+def kill_caller(directory: Path, client: Peer) -> str | None:
+    """SIGKILL to the function at this end of a connection; its name, None when it is nobody's."""
+    caller = find_function(directory, client)
     if caller is None:
         return None
     try:

@@ -85,13 +85,13 @@ class Proxy:
         session: aiohttp.ClientSession,
         log: IO[str],
         operator: str = "",
-        identify: Callable[[Peer, Peer], Awaitable[str]] | None = None,
-        kill: Callable[[Peer, Peer], object] = lambda _client, _server: None,
+        identify: Callable[[Peer], Awaitable[str]] | None = None,
+        kill: Callable[[Peer], object] = lambda _: None,
         creations: Creations | None = None,
         outside: Outside | None = None,
     ) -> None:
-        """`operator` is the key by which operators sign. `identify` says, by both ends of a connection, which
-        function opened it, and `kill` is to end that one.
+        """`operator` is the key by which operators sign. `identify` says, by the address of the client, which
+        function opened a connection, and `kill` is to end it.
 
         `creations` is what the regions' proxies tell one another; without it no read lags. `outside` are the
         public host names; without it there are none.
@@ -214,7 +214,7 @@ class Proxy:
         if connection is None or self._identify is None:
             return None
         if connection not in self._callers:
-            looking = self._identify(*_ends(connection))
+            looking = self._identify(connection.get_extra_info("peername"))
             self._callers[connection] = asyncio.ensure_future(looking)
         return asyncio.shield(self._callers[connection])
 
@@ -249,7 +249,7 @@ class Proxy:
                 return _hang_up(request)
             case Mode.KILL if request.transport:
                 await self._apply(request, call, body)
-                await asyncio.to_thread(self._kill, *_ends(request.transport))
+                await asyncio.to_thread(self._kill, request.transport.get_extra_info("peername"))
                 return _hang_up(request)
             case Mode.DELAY if rule:
                 await asyncio.sleep(rule.seconds)
@@ -367,11 +367,6 @@ def _credential(query: Mapping[str, str], headers: Mapping[str, str]) -> str:
     authorization = headers.get("Authorization", "")
     _, found, rest = authorization.partition("Credential=")
     return rest.split(",")[0].strip() if found else query.get("X-Amz-Credential", "")
-
-
-def _ends(connection: asyncio.BaseTransport) -> tuple[Peer, Peer]:
-    """The client's and ours."""
-    return connection.get_extra_info("peername")[:2], connection.get_extra_info("sockname")[:2]
 
 
 def _is_hung_up(request: web.BaseRequest) -> bool:

@@ -39,6 +39,7 @@ from ops import (
 )
 from ops.destroy_world import AwsWorld
 from ops.directory import Rejected
+from ops.drill.command import drill
 from ops.failover import Wanted
 from ops.observe import observed
 from ops.preflight_questions import preflight_checks
@@ -430,6 +431,9 @@ def verify_log(context: click.Context, region: str | None, start: int, as_json: 
     _show(as_json, result.document, result.text)
     if result.broken is not None:
         raise result.broken
+
+
+commands.add_command(drill)
 
 
 def main(arguments: list[str] | None = None) -> None:

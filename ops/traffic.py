@@ -58,12 +58,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """In seconds: for one attempt, for a payment from when it is due, and between two attempts."""
+    """In seconds: for one attempt, for a payment from when it is due, and between two attempts.
+
+    `again_at_once` is how many payments a client sends again at a time; what is due is sent in any case.
+    """
 
     attempt: float = 10.0
     payment: float = 60.0
     first_pause: float = 0.1
     longest_pause: float = 2.0
+    again_at_once: int = 1_000
 
     def pause(self, failures: int, retry_after: float, chance: random.Random) -> float:
         """Exponential with full jitter, and not before the service asked for, up to the longest pause."""
@@ -227,6 +231,7 @@ class _Client:
         self._clock = asyncio.get_running_loop().time
         self._token = ""
         self._signing_in = asyncio.Lock()
+        self._again = asyncio.Semaphore(patience.again_at_once)
         connector = aiohttp.TCPConnector(limit=0, ssl=tls, resolver=resolver, use_dns_cache=False)
         self._http = aiohttp.ClientSession(connector=connector, trust_env=False)
 
@@ -253,26 +258,27 @@ class _Client:
 
     async def _insist(self, order: Order, chance: random.Random, record: Record) -> _Answer:
         """The first answer that settles it, however often it takes."""
-        failures = 0
-        while True:
-            token = self._token
-            if not token:
-                answer = await self._sign_in(record)
-                if answer.status == 201:
-                    continue
-            else:
-                headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": order.key}
-                answer = await self._attempt(record, "/payments", json=order.body(), headers=headers)
-                if answer.status == 401:
-                    if self._token == token:  # nobody else has a new one yet
-                        self._token = ""
-                    failures += 1
-                    await asyncio.sleep(self._patience.pause(failures, 0.0, chance))
-                    continue
-            if answer.settles:
-                return answer
+        answer, failures = await self._try(order, record), 0
+        while not answer.settles:
             await asyncio.sleep(self._patience.pause(failures, answer.retry_after, chance))
             failures += 1
+            async with self._again:
+                answer = await self._try(order, record)
+        return answer
+
+    async def _try(self, order: Order, record: Record) -> _Answer:
+        """Signs in first where there is no session; one that has run out settles nothing."""
+        while not (token := self._token):
+            answer = await self._sign_in(record)
+            if answer.status != 201:
+                return answer
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": order.key}
+        answer = await self._attempt(record, "/payments", json=order.body(), headers=headers)
+        if answer.status != 401:
+            return answer
+        if self._token == token:  # nobody else has a new one yet
+            self._token = ""
+        return _Answer(None)
 
     async def _sign_in(self, record: Record) -> _Answer:
         """One at a time: the others use what the first one gets."""

@@ -59,10 +59,6 @@ def set_property(name: str, title: str, key: str, value: object) -> Callable[[di
     ("fault", "where"),
     [
         (
-            variables("DecideFunction", PLANS="https://arc-region-switch.us-east-1.api.aws"),
-            "service.DecideFunction.Environment.Variables.PLANS",
-        ),
-        (
             variables("RecoverFunction", ENDPOINT="https://rds.us-east-1.amazonaws.com"),
             "service.RecoverFunction.Environment.Variables.ENDPOINT",
         ),

@@ -12,7 +12,6 @@ import pytest
 from lab import environment, lifecycle
 from lab.plan import LabPlan, plan_lab
 
-QUICK = 0.1
 REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
 
 
@@ -29,16 +28,6 @@ def running_lab(directory: Path) -> Iterator[LabPlan]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
     with running_lab(tmp_path_factory.mktemp("lab")) as plan:
         yield plan
-
-
-@pytest.fixture(scope="session")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
-    """A lab of its own, in which AWS's timers run ten times as fast."""
-    directory = tmp_path_factory.mktemp("quick")
-    plan = plan_lab(directory=directory, regions=REGIONS, domain="payments.test", time_scale=QUICK)
-    lifecycle.bring_up(plan, lambda _stage, _seconds: None)
-    yield plan
-    lifecycle.tear_down(plan.directory)
 
 
 @pytest.fixture(scope="session")

@@ -211,7 +211,8 @@ def alias(name: str, end: str, **more: object) -> Template:
     )
 
 
-def health_check(host: str, path: str, failures: int = 1) -> Template:
+def health_check(host: str, path: str) -> Template:
+    """One result is enough to change its state."""
     return resource(
         "AWS::Route53::HealthCheck",
         HealthCheckConfig={
@@ -219,7 +220,7 @@ def health_check(host: str, path: str, failures: int = 1) -> Template:
             "FullyQualifiedDomainName": host,
             "ResourcePath": path,
             "RequestInterval": 10,
-            "FailureThreshold": failures,
+            "FailureThreshold": 1,
         },
     )
 

@@ -12,7 +12,31 @@ from generator.problems import BuildError
 from templates.config import Settings, load
 
 DELIVERED = Path(__file__).parents[3] / "deployment.toml"
-TOPIC = {"Topic": {"Type": "AWS::SNS::Topic"}}
+SERVICE = {
+    "Check": {
+        "Type": "AWS::Route53::HealthCheck",
+        "Properties": {
+            "HealthCheckConfig": {
+                "Type": "HTTPS",
+                "FullyQualifiedDomainName": "primary.payments.example.com",
+                "RequestInterval": 10,
+                "FailureThreshold": 3,
+            }
+        },
+    },
+    "Record": {
+        "Type": "AWS::Route53::RecordSet",
+        "Properties": {
+            "Name": "payments.example.com",
+            "HostedZoneId": "Z0123456789ABCDEFGHIJ",
+            "Type": "CNAME",
+            "TTL": "60",
+            "Failover": "PRIMARY",
+            "SetIdentifier": "primary",
+            "ResourceRecords": ["primary.payments.example.com"],
+        },
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +47,7 @@ def settings() -> Settings:
 def texts(**templates: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources})
-        for name, resources in {"service": TOPIC, **templates}.items()
+        for name, resources in {"service": SERVICE, **templates}.items()
     }
 
 
@@ -74,10 +98,12 @@ def test_all_kinds_of_problems_come_together(settings: Settings) -> None:
             settings,
             zone={"Zone": {"Type": "AWS::Route53::HostedZone", "Properties": {"Name": "example.com"}}},
             data={"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicColour": "red"}}},
+            service={"Topic": {"Type": "AWS::SNS::Topic"}},
         )
     ]
     assert where == [
         "Topic.Properties.TopicColour",
         "Resources.Zone",
         "Resources.Zone",
+        "has no AWS::Route53::HealthCheck; without one nothing leads clients to the other region",
     ]

@@ -8,12 +8,24 @@ import pytest
 
 from generator.output import write
 from generator.problems import BuildError
-from generator.recovery import WorstCase
 from templates.config import Settings, load
 
 DELIVERED = Path(__file__).parents[3] / "deployment.toml"
-WORST = WorstCase(to_secondary=90, to_primary=120)
-TEXTS = {"service": '{"Resources":{"Topic":{}}}', "root": '{"Resources":{}}'}
+SERVICE = json.dumps(
+    {
+        "Resources": {
+            "Check": {
+                "Type": "AWS::Route53::HealthCheck",
+                "Properties": {"HealthCheckConfig": {"RequestInterval": 10, "FailureThreshold": 3}},
+            },
+            "Record": {
+                "Type": "AWS::Route53::RecordSet",
+                "Properties": {"Failover": "PRIMARY", "AliasTarget": {}},
+            },
+        }
+    }
+)
+TEXTS = {"service": SERVICE, "root": '{"Resources":{}}'}
 
 
 @pytest.fixture
@@ -32,7 +44,7 @@ def content(folder: Path) -> set[str]:
 
 
 def test_the_manifest_is_the_contract(tmp_path: Path, settings: Settings) -> None:
-    write(tmp_path / "dist", TEXTS, {}, settings, WORST)
+    write(tmp_path / "dist", TEXTS, {}, settings)
     manifest = json.loads((tmp_path / "dist" / "build.json").read_text())
     tools = manifest["versions"].pop("tools")
     assert set(tools) == {"aws-sam-cli", "awacs", "cloudformation-validate", "troposphere"}
@@ -57,19 +69,19 @@ def test_the_manifest_is_the_contract(tmp_path: Path, settings: Settings) -> Non
 
 def test_an_earlier_build_goes_as_a_whole(tmp_path: Path, settings: Settings) -> None:
     out = tmp_path / "dist"
-    write(out, {**TEXTS, "old": '{"Resources":{}}'}, zips(tmp_path, "service-1.zip"), settings, WORST)
-    write(out, TEXTS, zips(tmp_path, "service-2.zip"), settings, WORST)
+    write(out, {**TEXTS, "old": '{"Resources":{}}'}, zips(tmp_path, "service-1.zip"), settings)
+    write(out, TEXTS, zips(tmp_path, "service-2.zip"), settings)
     assert content(out) == {"build.json", "root.json", "service.json", "functions/service-2.zip"}
     assert {path.name for path in tmp_path.iterdir()} == {"dist", "service-1.zip", "service-2.zip"}
 
 
 def test_a_failure_leaves_the_earlier_build(tmp_path: Path, settings: Settings) -> None:
     out = tmp_path / "dist"
-    write(out, TEXTS, {}, settings, WORST)
+    write(out, TEXTS, {}, settings)
     with pytest.raises(
         BuildError, match=r"gone\.zip: No such file or directory; make it writable, or use --out"
     ):
-        write(out, {**TEXTS, "new": '{"Resources":{}}'}, {"service": tmp_path / "gone.zip"}, settings, WORST)
+        write(out, {**TEXTS, "new": '{"Resources":{}}'}, {"service": tmp_path / "gone.zip"}, settings)
     assert content(out) == {"build.json", "root.json", "service.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
 
@@ -78,7 +90,7 @@ def test_a_directory_that_is_no_build_is_left_alone(tmp_path: Path, settings: Se
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "to-mother.txt").write_text("dear")
     with pytest.raises(BuildError) as raised:
-        write(tmp_path / "letters", TEXTS, {}, settings, WORST)
+        write(tmp_path / "letters", TEXTS, {}, settings)
     assert str(raised.value) == (
         f"{tmp_path / 'letters'}: is not the output of a build; name another place with --out"
     )
@@ -87,10 +99,10 @@ def test_a_directory_that_is_no_build_is_left_alone(tmp_path: Path, settings: Se
 
 def test_an_empty_directory_will_do(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "empty").mkdir()
-    write(tmp_path / "empty", TEXTS, {}, settings, WORST)
+    write(tmp_path / "empty", TEXTS, {}, settings)
     assert "root.json" in content(tmp_path / "empty")
 
 
 def test_the_way_there_is_made(tmp_path: Path, settings: Settings) -> None:
-    write(tmp_path / "a" / "b", TEXTS, {}, settings, WORST)
+    write(tmp_path / "a" / "b", TEXTS, {}, settings)
     assert "root.json" in content(tmp_path / "a" / "b")

@@ -36,8 +36,8 @@ Peer = tuple[str, int]
 def through_a_proxy(
     scenario: Scenario,
     log: io.StringIO | None = None,
-    kill: Callable[[Peer, Peer], object] = lambda _client, _server: None,
-    identify: Callable[[Peer, Peer], Awaitable[str]] | None = None,
+    kill: Callable[[Peer], object] = lambda _: None,
+    identify: Callable[[Peer], Awaitable[str]] | None = None,
 ) -> None:
     """Runs `scenario(session, url, proxy, seen)` with an echoing gateway behind a proxy."""
 
@@ -177,7 +177,7 @@ def test_the_log_names_what_was_asked_for_and_the_function_that_asked() -> None:
         async with session.get(f"{url}/bucket/key", headers={"Authorization": SIGNED}):
             pass
 
-    async def identify(_client: Peer, _server: Peer) -> str:
+    async def identify(_client: Peer) -> str:
         return "payments-api-primary-lab"
 
     through_a_proxy(scenario, log, identify=identify)
@@ -208,7 +208,7 @@ def test_a_request_without_an_answer_was_applied_or_not(mode: Mode, applied: int
         async with session.post(url, data=other, headers=DYNAMODB) as answer:
             assert (answer.status, await answer.read()) == (418, other)
 
-    through_a_proxy(scenario, log, lambda client, _server: killed.append(client))
+    through_a_proxy(scenario, log, killed.append)
     first, second = (json.loads(line) for line in log.getvalue().splitlines())
     assert (first["fault"], first["status"]) == (mode.value, 0)
     assert (second["fault"], second["status"]) == ("", 418)
