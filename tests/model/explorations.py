@@ -9,6 +9,7 @@ from tests.model.explore import Explorer, Report
 from tests.model.scenarios import ALL
 from tests.model.services import Services
 
+_MEETS_EVERYTHING: Final = 3_000
 # What an exploration has to have met, or it shows nothing.
 INTERESTING: Final = (
     "calls delayed",
@@ -37,11 +38,15 @@ INTERESTING: Final = (
 
 
 class Bounds(NamedTuple):
-    """Of each exploration; whichever is met first."""
+    """Of each exploration; whichever is met first. `short`: with too few states to meet all there is."""
 
     depth: int = 14
-    states: int = 3_000
+    states: int = 1_000
     faults: int = 1
+
+    @property
+    def short(self) -> bool:
+        return self.states < _MEETS_EVERYTHING
 
 
 class Explored(NamedTuple):

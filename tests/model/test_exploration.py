@@ -7,4 +7,4 @@ def test_no_interleaving_and_no_fault_breaks_an_invariant(bounds: Bounds) -> Non
     explored = list(explorations(bounds))
     print(*explored, sep="\n")  # noqa: T201 - how far it came, for `pytest -s`
     met = events(explored)
-    assert {event: met[event] for event in INTERESTING if not met[event]} == {}
+    assert bounds.short or {event: met[event] for event in INTERESTING if not met[event]} == {}

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from handlers.region import own_ledgers
 from handlers.wiring import wired
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -30,6 +32,16 @@ def test_a_missing_setting_is_loud(missing: str, monkeypatch: pytest.MonkeyPatch
     wired(ENVIRONMENT)
     with pytest.raises(KeyError, match=missing):
         wired({name: value for name, value in ENVIRONMENT.items() if name != missing})
+
+
+def test_each_thread_has_a_ledger_of_its_own_and_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection serves one statement at a time."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    mine = own_ledgers(ENVIRONMENT)
+    with ThreadPoolExecutor(1) as other:
+        theirs = [other.submit(mine).result() for _ in range(2)]
+    assert mine() is mine()
+    assert theirs[0] is theirs[1] is not mine()
 
 
 @pytest.mark.parametrize(
