@@ -15,12 +15,13 @@ from templates.transactions import TRANSACTIONS_BUCKET_NAME
 
 # What Secrets Manager rotates; the master's credentials are CloudFormation's too, and nothing uses them.
 ROTATED = ("application", "migrator")
+_SWEEP_MINUTES = 1  # it works almost until it is started again, so it is told
 
 
 def timers(settings: Settings) -> tuple[Timer, ...]:
     """In both regions, whichever is active: one that finds it is not its region's turn ends at once."""
     return (
-        Timer(_sweep(settings), minutes=1),
+        Timer(_sweep(settings), minutes=_SWEEP_MINUTES),
         Timer(_settle(settings), minutes=1),
         Timer(_ship(settings), minutes=5),
         Timer(_audit(settings), minutes=15),
@@ -36,6 +37,7 @@ def _sweep(settings: Settings) -> FunctionPlan:
             **plans.tables(settings, "journal", "control", "progress"),
             **plans.writer(settings),
             **plans.application(settings),
+            "SWEEP_INTERVAL_SECONDS": str(60 * _SWEEP_MINUTES),
         },
         statements=(
             plans.query_open(settings),

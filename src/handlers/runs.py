@@ -1,5 +1,6 @@
 """Runs that a clock starts: how long one may take, and how it ends."""
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from aws_lambda_powertools.logging import Logger
@@ -10,8 +11,11 @@ from handlers.mistakes import tell_mistakes
 from payments.mistakes import Mistakes
 
 # How long each works at most; then it finishes its batch, segment or page. The next is started a bit later.
-WORKS_SECONDS: Final = {"sweep": 50.0, "settle": 50.0, "ship": 180.0, "audit": 800.0}
+WORKS_SECONDS: Final = {"settle": 50.0, "ship": 180.0, "audit": 800.0}
 _LAST_WORD_SECONDS: Final = 10.0  # for the step under way, which no deadline interrupts, and to report
+
+
+_SHARE: Final = 5 / 6  # of the time between two starts
 
 
 class Context(Protocol):
@@ -20,6 +24,11 @@ class Context(Protocol):
 
 class NothingDone(Exception):  # noqa: N818 - what is so
     """A run that could do nothing for mistakes alone: its invocation fails. Says no more: the log does."""
+
+
+def sweeps_seconds(environment: Mapping[str, str]) -> float:
+    """Almost until the next sweep is started: several at once would do no harm, and no good either."""
+    return float(environment["SWEEP_INTERVAL_SECONDS"]) * _SHARE
 
 
 def run_until(clock: Clock, context: Context, seconds: float) -> Instant:

@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from failover.clock import SystemClock
 from handlers.region import Tables, ledger
-from handlers.runs import WORKS_SECONDS, Context, end, run_until
+from handlers.runs import Context, end, run_until, sweeps_seconds
 from payments.lease import Leases
 from payments.sweep import Sweeper
 
@@ -41,12 +41,12 @@ def wired(environment: Mapping[str, str]) -> Sweeper:
 
 
 def handle(_event: Any, context: Context) -> dict[str, object]:
-    return run(_sweeper(), context)
+    return run(_sweeper(), context, sweeps_seconds(os.environ))
 
 
-def run(sweeper: Sweeper, context: Context) -> dict[str, object]:
+def run(sweeper: Sweeper, context: Context, seconds: float) -> dict[str, object]:
     """Ends well whenever the next run may do better."""
-    swept = sweeper.run(run_until(sweeper.clock, context, WORKS_SECONDS["sweep"]))
+    swept = sweeper.run(run_until(sweeper.clock, context, seconds))
     result: dict[str, object] = {"swept": swept.posted, "passes": swept.passes, "stopped": swept.stopped}
     if swept.backlog is not None:
         backlog = swept.backlog

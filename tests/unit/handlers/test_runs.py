@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from failover.control import Phase
-from handlers.runs import NothingDone
+from handlers.runs import NothingDone, sweeps_seconds
 from payments.audit import Auditor
 from payments.errors import LedgerUnavailable, Unavailable
 from payments.settle import Settler
@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "DATABASE_CLUSTER": "ledger-primary",
     "RETENTION_DAYS": "400",
 }
+WORKS = sweeps_seconds({"SWEEP_INTERVAL_SECONDS": "60"})
 NEEDED = {
     "sweep": ENVIRONMENT.keys()
     - {"DATABASE_READER_HOST", "GLOBAL_CLUSTER", "DATABASE_CLUSTER", "RETENTION_DAYS"},
@@ -133,7 +134,7 @@ def test_a_sweep_tells_what_it_posted_and_what_is_open(
     handlers: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     region = Region()
-    result = handlers.sweep.run(region.sweeper(), Context())
+    result = handlers.sweep.run(region.sweeper(), Context(), WORKS)
     assert (result["swept"], result["stopped"]) == (1, "")
     log, metrics = told(capsys)
     assert record_of(log, "swept")["swept"] == 1
@@ -150,7 +151,7 @@ def test_a_run_ends_before_the_next_one_and_before_lambda_ends_it(
 ) -> None:
     region = Region()
     began = region.clock.monotonic
-    handlers.sweep.run(region.sweeper(), Context(seconds))
+    handlers.sweep.run(region.sweeper(), Context(seconds), WORKS)
     assert at_most - 5 <= region.clock.monotonic - began <= at_most
     assert told(capsys)[1]["Swept"] == 1
 
@@ -161,7 +162,7 @@ def test_a_region_whose_turn_it_is_not_says_so_and_reports_no_metrics(
     region = Region()
     assert handlers.settle.run(region.settler(), Context()) == {"settled": 0, "stopped": "not-standby"}
     region.control.record = record(active=THERE)
-    assert handlers.sweep.run(region.sweeper(), Context())["stopped"] == "not-active"
+    assert handlers.sweep.run(region.sweeper(), Context(), WORKS)["stopped"] == "not-active"
     assert handlers.audit.run(region.auditor(handlers), Context())["stopped"] == "not-active"
     assert told(capsys)[1] == {}
 
@@ -172,7 +173,7 @@ def test_a_ledger_that_is_away_fails_nothing(
 ) -> None:
     region = Region()
     region.ledger.down = region.replica.down = reason
-    assert handlers.sweep.run(region.sweeper(), Context())["stopped"] == f"ledger-{reason}"
+    assert handlers.sweep.run(region.sweeper(), Context(), WORKS)["stopped"] == f"ledger-{reason}"
     assert handlers.audit.run(region.auditor(handlers), Context())["stopped"] == f"ledger-{reason}"
     region.control.record = record(active=THERE)
     assert handlers.settle.run(region.settler(), Context())["stopped"] == f"ledger-{reason}"
@@ -184,7 +185,7 @@ def test_a_ledger_that_is_away_fails_nothing(
 def test_unknown_fails_nothing(handlers: Any, capsys: pytest.CaptureFixture[str]) -> None:
     region = Region()
     region.control.down = True
-    assert handlers.sweep.run(region.sweeper(), Context())["stopped"] == "unavailable"
+    assert handlers.sweep.run(region.sweeper(), Context(), WORKS)["stopped"] == "unavailable"
     assert handlers.settle.run(region.settler(), Context())["stopped"] == "unavailable"
     assert handlers.audit.run(region.auditor(handlers), Context())["stopped"] == "unavailable"
     assert "Mistake" not in told(capsys)[1]
@@ -196,7 +197,7 @@ def test_a_mistake_about_one_payment_is_told_with_its_id_and_without_its_text(
     region = Region()
     other = region.journal.put(journalled(region.clock, "two"))
     region.ledger.poison = {region.entry.payment_id}
-    assert handlers.sweep.run(region.sweeper(), Context())["swept"] == 1
+    assert handlers.sweep.run(region.sweeper(), Context(), WORKS)["swept"] == 1
     log, metrics = told(capsys)
     mistake = record_of(log, "mistake")
     assert (mistake["kind"], mistake["payment_id"]) == ("ValueError", region.entry.payment_id)
@@ -212,7 +213,7 @@ def test_a_run_that_could_do_nothing_for_mistakes_fails_without_their_text(
     denied = LedgerUnavailable("no-credentials", mistake=PermissionError("secret"))
     region.ledger.broken = denied
     with pytest.raises(NothingDone) as failure:
-        handlers.sweep.run(region.sweeper(), Context())
+        handlers.sweep.run(region.sweeper(), Context(), WORKS)
     assert failure.value.__cause__ is None
     assert failure.value.__context__ is None
     with pytest.raises(NothingDone):
@@ -233,7 +234,7 @@ def test_a_run_that_could_do_nothing_for_mistakes_fails_without_their_text(
 def test_a_takeover_is_waited_for(handlers: Any, capsys: pytest.CaptureFixture[str]) -> None:
     region = Region()
     region.control.record = record(phase=Phase.RECOVERING)
-    assert handlers.sweep.run(region.sweeper(), Context())["stopped"] == "recovering"
+    assert handlers.sweep.run(region.sweeper(), Context(), WORKS)["stopped"] == "recovering"
     assert told(capsys)[1]["OpenEntries"] == 1
 
 
