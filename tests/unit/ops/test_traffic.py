@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from lab.certificates import new_authority, write_server_certificate
+from ops.resolver import Answer, Resolver
 from ops.traffic import Merchant, Outcome, Patience, Run, orders, send
 from tests.ports import free_port
 
@@ -266,3 +267,42 @@ def test_names_are_resolved_as_the_caller_says_for_every_new_connection(certific
     done, names = asyncio.run(scenario())
     assert names.asked == ["pay.test", "pay.test"]
     assert [attempt.status for attempt in done.sent[0].attempts] == [None, 201, 201]
+
+
+def test_each_client_resolves_names_for_itself_and_asks_no_sooner_than_it_may(
+    certificate: Certificate,
+) -> None:
+    """A failed attempt is tried again at the address the client knows, until the TTL of that is over."""
+    asked: list[str] = []
+
+    async def scenario() -> Run:
+        seen: set[str] = set()
+
+        async def at_first_not(request: web.Request) -> web.StreamResponse:
+            key = request.headers["Idempotency-Key"]
+            if key in seen:
+                return await posted(request)
+            seen.add(key)
+            return web.Response(status=503)
+
+        service, port = Service(at_first_not), free_port()
+        doors = {"192.0.2.1": ("127.0.0.1", port)}
+
+        def ask(host: str) -> Answer:
+            asked.append(host)
+            return Answer(("192.0.2.1",), 60)
+
+        async with serving(service, certificate[0], port):
+            return await send(
+                islice(orders([SHOP], rate=100, clients=3, seed=1, name="each"), 6),
+                api="https://pay.test",
+                merchants=[SHOP],
+                tls=certificate[1],
+                patience=PATIENT,
+                resolver=lambda: Resolver(ask, doors),
+            )
+
+    done = asyncio.run(scenario())
+    assert {one.outcome for one in done.sent} == {Outcome.POSTED}
+    assert sum(len(one.attempts) for one in done.sent) > 6
+    assert asked == ["pay.test"] * 3
