@@ -98,10 +98,22 @@ def test_the_engine_is_upgraded_and_then_deployed_as_it_runs(doomed: System) -> 
         assert client.pay().status_code == 201
 
 
-def test_an_environment_is_torn_down_to_the_last_thing(doomed: System) -> None:
-    with Client(doomed, doomed.primary) as client:
-        client.sign_in()
-        assert client.pay().status_code == 201
+def test_after_a_change_of_roles_nothing_is_to_be_repaired(doomed: System) -> None:
+    moved = operate(doomed, "failover", "--to", doomed.secondary, "--yes")
+    assert moved.returncode == 0, moved.stderr
+    found = operate(doomed, "diff", "--dist", "later", "--exit-code", "--json")
+    assert found.returncode == 0, found.stdout
+    seen = json.loads(found.stdout)
+    assert not seen["differs"]
+    assert {(one["stack"], one["name"], one["expected"]) for one in seen["drift"]} >= {
+        ("data", "GlobalClusterIdentifier", True),
+        ("data", "SourceDBClusterIdentifier", True),
+        ("root", "SourceDBClusterIdentifier", True),
+    }
+    assert all(one["expected"] for one in seen["drift"])
+
+
+def test_an_environment_is_torn_down_to_the_last_thing_wherever_the_writer_is(doomed: System) -> None:
     tables = doomed.aws("dynamodb", doomed.primary)
     tables.update_table(TableName="payments-journal-lab", DeletionProtectionEnabled=True)
 
@@ -114,10 +126,11 @@ def test_an_environment_is_torn_down_to_the_last_thing(doomed: System) -> None:
 
     whole = ("destroy", "--yes", "lab", "--lift-protection", "--zone")
     killed_at(doomed, "delete service in", *whole)
-    killed_at(doomed, "delete data in us-east-2", *whole)
+    killed_at(doomed, "delete data in us-east-1", *whole)
     done = operate(doomed, *whole, "--json")
 
     assert done.returncode == 0, done.stderr
+    assert "delete data in us-east-2" in done.stderr
     left = json.loads(done.stdout)["left"]
     assert {one["what"].split()[0] for one in left} <= {"key"}, left
     assert all("KMS deletes it on" in one["why"] for one in left)
