@@ -25,7 +25,7 @@ from failover.errors import Unavailable
 from ops import failover
 from ops.directory import Rejected
 from ops.drill import books, customers, measures, result, view, watch
-from ops.drill.drilling import Drill, Live, Plan, lead_in, since
+from ops.drill.drilling import Drill, Live, Plan, lead_in, since, told
 from ops.drill.scenarios import RANDOM, Scenario, scenario
 from ops.drill.steps import Who, World
 from ops.drill.story import Story
@@ -253,6 +253,7 @@ class Drills:
             time_scale=plan.time_scale,
             settled=live.settled,
             first_epoch=first_epoch,
+            schedule=tuple(told(step, plan.regions) for step in plan.scenario.steps),
         )
         document = result.judged(recording, built(self.wanted.build), self.settings.regions.primary)
         return Drilled(document, live, run)

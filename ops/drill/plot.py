@@ -68,6 +68,7 @@ def drawn(sent: Sequence[Sent], zero: float, marks: Iterable[tuple[str, float]])
         height=380,
         x_title="seconds after the fault",
         y_title="attempts per second",
+        margin_bottom=40,
         js=[],
     )
     tops = dict(_stacked(steps, step))

@@ -50,10 +50,19 @@ def page(document: Mapping[str, Any], build: Mapping[str, Any], sent: Sequence[S
     return template.render(
         drill=document,
         build=build,
+        versions=versions(build["versions"]),
         plot=Markup(plot.drawn(sent, zero, marks(document, zero))),  # noqa: S704 - pygal escapes
         measures=[(title, shown(document[name], unit), meaning) for name, title, meaning, unit in _MEASURES],
         executed=[event for event in document["timeline"] if event["kind"] in ("execution", "step")],
     )
+
+
+def versions(of: Mapping[str, Any]) -> list[str]:
+    """Each with its name; `of` may hold more of them under a common one."""
+    found: list[str] = []
+    for name, version in of.items():
+        found += versions(version) if isinstance(version, Mapping) else [f"{name} {version}"]
+    return found
 
 
 def marks(document: Mapping[str, Any], zero: float) -> list[tuple[str, float]]:

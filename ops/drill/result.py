@@ -10,7 +10,7 @@ from ops.drill import measures
 from ops.drill.books import Books
 from ops.drill.measures import Acknowledgement, Asked, Event
 from ops.drill.scenarios import Goals, Scenario
-from ops.drill.story import DNS, EXECUTION, WRITER, Story
+from ops.drill.story import DNS, EXECUTION, RECOVERED, WRITER, Story
 from ops.traffic import Run
 
 _BEGINS: Final = (EXECUTION, Phase.FENCING)
@@ -34,6 +34,7 @@ class Recording:
     time_scale: float
     settled: bool
     first_epoch: int
+    schedule: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def judged(recording: Recording, build: Mapping[str, Any], primary: str) -> dict
         **measured,
         "time_scale": recording.time_scale,
         "seed": recording.scenario.seed,
-        "schedule": [str(step) for step in recording.scenario.steps],
+        "schedule": list(recording.schedule),
         "checks": [
             {"what": each.what, "wanted": each.wanted, "measured": each.measured, "met": each.met}
             for each in checks
@@ -195,7 +196,7 @@ def timeline(recording: Recording) -> list[dict[str, Any]]:
     fault = recording.fault or 0.0
     events = list(recording.story.events)
     if recording.fault is not None and (begins := _recovered(recording, fault)) is not None:
-        events.append(Event(begins, "recovered", "every client succeeds from here on"))
+        events.append(Event(begins, RECOVERED, "every client succeeds from here on"))
     failures = [one.at for one in measures.tries(recording.run.sent) if one.failed and one.at >= fault]
     if failures:
         events.append(Event(min(failures), "failure", "the first attempt of a client fails"))
@@ -208,7 +209,7 @@ def timeline(recording: Recording) -> list[dict[str, Any]]:
             "event": event.event,
             "region": event.region,
         }
-        for event in sorted(events, key=lambda event: event.at)
+        for event in sorted(events, key=lambda event: (round(event.at, 2), event.kind == RECOVERED))
     ]
 
 

@@ -12,7 +12,7 @@ from ops.observation import OpenEntries
 
 CONTROL, WRITER, DNS, EXECUTION, STEP = "control", "writer", "dns", "execution", "step"
 ALARM, OPEN = "alarm", "open"
-FAULT, STEP_TAKEN, NOTE = "fault", "step-taken", "note"
+FAULT, STEP_TAKEN, RECOVERED, NOTE = "fault", "step-taken", "recovered", "note"
 _PHASES: Final = tuple(Phase)
 
 

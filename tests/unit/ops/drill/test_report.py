@@ -17,7 +17,7 @@ DETAILS = {
     "service": "payments",
     "environment": "lab",
     "templates": {"root": {"bytes": 1, "resources": 42, "sha256": "ab" * 32}},
-    "versions": {"troposphere": "4.11.1"},
+    "versions": {"engine": "14.6", "tools": {"troposphere": "4.11.1"}},
 }
 
 
@@ -25,7 +25,13 @@ def test_everything_it_shows_comes_from_the_drill_and_the_build(tmp_path: Path) 
     recorded = recording()
     document = judged(recorded, BUILD, EAST)
     page = report.page(document, BUILD | DETAILS, recorded.run.sent, FAULT)
-    for said in ("Every objective was met", "ab" * 32, "troposphere 4.11.1", "epoch 2 is steady", "161"):
+    for said in (
+        "Every objective was met",
+        "ab" * 32,
+        "engine 14.6, troposphere 4.11.1",
+        "epoch 2 is steady",
+        "161",
+    ):
         assert said in page, said
     assert "<script" not in page
     beside = report.write(tmp_path / "new" / "report.html", page, document)

@@ -60,6 +60,7 @@ def recording(name: str = "region-loss") -> Recording:
         time_scale=1.0,
         settled=True,
         first_epoch=1,
+        schedule=("kill us-east-1", "until us-east-2 is steady"),
     )
 
 
