@@ -119,6 +119,22 @@ class Flow:
         self.refused.append(key)
 
 
+def assert_posted_soon(system: System, region: str, seen: dict[str, Any]) -> None:
+    """Of what was accepted before posting went on, nearly all was posted within a minute of that."""
+    accepted, late = system.query(
+        region,
+        """
+        SELECT count(*), count(*) FILTER (WHERE posted_at > %s::timestamptz + interval '60 s')
+        FROM ledger.payment WHERE epoch = %s AND accepted_at <= %s::timestamptz + interval '3 s'
+        """,
+        seen["control"]["since"],
+        seen["control"]["epoch"],
+        seen["control"]["since"],
+    )[0]
+    assert accepted > 0
+    assert late <= accepted * 0.05, f"{late} of {accepted}"
+
+
 def assert_posted(system: System, region: str, acknowledged: dict[str, int]) -> None:
     """Each exactly once, with the right amount and two lines that balance, by reading the ledger itself."""
 
@@ -147,6 +163,7 @@ def test_planned_there_and_back_no_payment_is_lost_or_refused(system: System) ->
     assert out.splitlines()[-1] == f"{there} is active under epoch 2, steady and the writer"
     assert_posted(system, there, flow.acknowledged)
     seen = steady(system, there)
+    assert_posted_soon(system, there, seen)
     assert seen["control"]["reason"] == "drill (by an operator, graceful)"
     assert seen["regions"][there]["health"]["lease"] is True
 
@@ -214,9 +231,9 @@ def test_without_the_old_writer_what_was_acknowledged_is_posted_again(system: Sy
             control.start_database(here)
     assert not flow.refused
     assert_posted(system, there, flow.acknowledged)
-    assert steady(system, there)["control"]["reason"].endswith(
-        "(by an operator, ungraceful, data loss accepted)"
-    )
+    seen = steady(system, there)
+    assert_posted_soon(system, there, seen)
+    assert seen["control"]["reason"].endswith("(by an operator, ungraceful, data loss accepted)")
     code, out, errors = operate(system, "failback", "--direct", "--yes")
     assert code == 0, out + errors
     assert_posted(system, here, flow.acknowledged)
