@@ -190,7 +190,8 @@ def updated(client: Any, target: Direct, tell: Tell, clock: Callable[[], float] 
     stack = target.stack
     name = f"release-{hashlib.sha256(target.template.encode()).hexdigest()[:12]}-{time.time_ns():x}"
     suffix = ".cn" if target.region.startswith("cn-") else ""
-    url = f"https://{target.bucket}.s3.{target.region}.amazonaws.com{suffix}/{target.template_key}"
+    # As sam names a template: https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#path-style-access
+    url = f"https://s3.{target.region}.amazonaws.com{suffix}/{target.bucket}/{target.template_key}"
     with unknown_is_unavailable(f"stack {stack.name}"):
         change_set = client.create_change_set(
             StackName=stack.id,

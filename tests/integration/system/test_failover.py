@@ -77,11 +77,12 @@ def steady(system: System, region: str) -> dict[str, Any]:
 class Flow:
     """Payments from a few merchants' programs; each sends one until it is acknowledged, then the next."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, regions: tuple[str, ...] = ()) -> None:
+        """Asking these regions; without any, both."""
         self.acknowledged: dict[str, int] = {}
         self.refused: list[str] = []
         self._ended = threading.Event()
-        clients = [Client(system, region) for region in (*system.regions, *system.regions)]
+        clients = [Client(system, region) for region in 2 * (regions or system.regions)]
         self._threads = [threading.Thread(target=self._pay, args=(client,)) for client in clients]
 
     @contextmanager

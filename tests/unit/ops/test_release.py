@@ -199,7 +199,8 @@ def test_one_region_s_stack_is_changed_with_its_own_parameters(dist: Path) -> No
     (_, request), (executed, _) = formation.asked
     assert executed == "execute"
     assert request["Parameters"] == [{"ParameterKey": "Zone", "UsePreviousValue": True}]
-    assert request["TemplateURL"].endswith(f".s3.us-east-2.amazonaws.com/{target.template_key}")
+    where = f"https://s3.us-east-2.amazonaws.com/{target.bucket}/{target.template_key}"
+    assert request["TemplateURL"] == where
     assert told == [f"{STACK} is being updated"]
 
 
