@@ -285,6 +285,11 @@ def test_each_question_of_each_region_without_an_answer_leaves_something_unknown
     assert report(seen).ready == ((place, question) == ("there", "plan"))
 
 
+def test_that_the_other_region_cannot_be_reached_speaks_for_a_failover() -> None:
+    ringing = ("payments-peer-unreachable-own-secondary-prod",)
+    assert report(status(observations.secondary(alarms=ringing))).ready
+
+
 def test_one_region_s_comparison_is_enough_for_the_ledgers() -> None:
     checks = {(check.name, check.region): check.answer for check in report(here(comparison=SILENT)).checks}
     assert checks["ledgers", None] is Answer.YES
