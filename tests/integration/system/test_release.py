@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.system.deployment import System, copy_repository, deployed, eventually
+from tests.integration.system.deployment import Client, System, copy_repository, deployed, eventually, run_lab
 from tests.integration.system.test_deployment import _STATEFUL, _code, _events
 from tests.integration.system.test_failover import Flow, assert_posted, operate, status, steady
 
@@ -109,3 +109,43 @@ def test_a_release_reaches_the_standby_first_whichever_region_that_is(system: Sy
     assert steady(system, there)["control"] == before
     code, out, errors = operate(system, "release", "--yes", "--json")
     assert (code, json.loads(out)["changed"]) == (0, False), errors
+
+
+def test_with_the_region_of_root_gone_the_other_one_is_released_and_root_follows_later(
+    system: System,
+) -> None:
+    here, there = system.regions
+    before, old = steady(system, there)["control"], api_code(system, there)
+    build(system, "while a region is gone")
+    code, _, errors = operate(system, "release", "--only", there, "--yes")
+    assert (code, "answers" in errors) == (1, True), errors
+    payments = Flow(system, (there,))
+    run_lab("kill", system.directory, here)
+    try:
+        code, _, errors = operate(system, "release", "--yes")
+        assert (code, f"--only {there}" in errors) == (1, True), errors
+        with payments.running() as flow:
+            code, out, errors = operate(system, "release", "--only", there, "--yes")
+            assert code == 0, out + errors
+        assert not flow.refused
+        new = api_code(system, there)
+        assert new != old
+        code, out, errors = operate(system, "release", "--only", there, "--yes")
+        assert (code, out.splitlines()[-1]) == (0, "nothing was done"), errors
+    finally:
+        run_lab("restore", system.directory, here)
+    assert steady(system, there)["control"] == before
+    assert api_code(system, here) == old
+    events = _events(system)
+
+    code, out, errors = operate(system, "release", "--yes")
+
+    assert code == 0, out + errors
+    assert api_code(system, here) == api_code(system, there) == new
+    after = fresh(system, events)
+    assert not touched(after) & _STATEFUL
+    functions = [one for one in after[there] if one["ResourceType"] == "AWS::Lambda::Function"]
+    assert not functions  # it was as it is to be
+    with Client(system, there) as client:
+        client.sign_in()
+        assert client.pay().status_code == 201
