@@ -137,6 +137,8 @@ class Proxy:
         try:
             if not self._passes(call):
                 fault = UNREACHABLE
+                if caller is not None:
+                    await caller  # once the connection is gone nobody can tell
                 return _hang_up(request)
             if self.faults or self._creations.wanted:
                 body, armed = await self._judge(request, call, body)
