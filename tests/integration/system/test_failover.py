@@ -13,15 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import requests
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from lab import environment
 from lab.control import Control
+from lab.requests import forbidden, read
 from tests.integration.system.deployment import Client, System, deployed, eventually
 
 _REATTACHED_SECONDS = 120.0
 _SWEPT_SECONDS = 150.0  # a sweeper is started every minute
+_UNGRACEFUL = ("--mode", "ungraceful", "--accept-data-loss")
 _LEDGER = """
     SELECT p.payment_id, p.amount, count(e.*), sum(e.amount)
     FROM ledger.payment p LEFT JOIN ledger.entry e USING (payment_id) GROUP BY 1, 2
@@ -276,3 +281,55 @@ def test_by_the_plan_there_and_back(system: System) -> None:
         assert code == 0, out + errors
         assert "recover: completed" in out.splitlines()
         steady(system, target)
+
+
+@pytest.mark.parametrize("how", [(), ("--direct",)])
+def test_a_region_dies_and_what_it_leaves_is_enough(system: System, how: tuple[str, ...]) -> None:
+    """Clients of the standby go on, nothing is asked of the dead region, and it comes back as the standby."""
+    here, there = system.regions
+    steady(system, here)
+    control = Control(system.plan.control_socket)
+    with Flow(system, (there,)).running() as flow:
+        control.kill_region(here)
+        since = time.time()
+        try:
+            assert system.status()["regions"][here]["state"] == "down"
+            code, out, errors = operate(
+                system, "failover", "--to", there, *how, "--yes", "--reason", "it died", *_UNGRACEFUL
+            )
+            assert code == 0, out + errors
+            before = len(flow.acknowledged)
+            eventually(
+                lambda: len(flow.acknowledged) > before + 20 or None, "payments after the takeover", 60
+            )
+        finally:
+            until = time.time()
+            control.restore_region(here)
+    assert not flow.refused
+    assert_posted(system, there, flow.acknowledged)
+    steady(system, there)
+    calls = read(system.plan.logs)
+    asked = [str(one) for one in forbidden(calls, here, since, until)]
+    assert not asked
+    took_over = [call for call in calls if since <= call.at <= until and call.target == there]
+    assert any("-recover-" in call.function for call in took_over), "the log does not say who asked"
+    assert operate(system, "failback", "--yes")[0] == 0
+    steady(system, here)
+    assert_posted(system, here, flow.acknowledged)
+
+
+def test_one_call_to_a_region_that_is_dead_is_noticed(system: System) -> None:
+    here, there = system.regions
+    since = time.time()
+    client = boto3.client(
+        "dynamodb",
+        region_name=here,
+        endpoint_url=system.plan.regions[there].proxy_url,
+        aws_access_key_id="ASIAINJECTED",
+        aws_secret_access_key="none",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(ClientError):
+        client.describe_table(TableName="payments-control-lab")
+    (found,) = forbidden(read(system.plan.logs), here, since, time.time())
+    assert (found.call.access_key, found.call.operation) == ("ASIAINJECTED", "DescribeTable")
