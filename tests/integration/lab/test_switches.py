@@ -20,6 +20,7 @@ from lab import environment
 from lab.control import Control, ControlError
 from lab.plan import LabPlan
 from lab.processes import has_ended
+from lab.requests import forbidden, read
 from tests.integration.lab.conftest import eventually, running_lab
 from tests.integration.lab.stacks import Region, Template, function_with_api, resource
 
@@ -173,9 +174,9 @@ def test_a_dead_region_answers_nobody_and_comes_back_as_it_was(
     eventually(lambda: not processes(lab, HERE))
     with pytest.raises(requests.ConnectionError):
         healthy(lab)
-    for service, read in (("lambda", "list_functions"), ("rds", "describe_events"), ("iam", "list_roles")):
+    for service, look in (("lambda", "list_functions"), ("rds", "describe_events"), ("iam", "list_roles")):
         with pytest.raises(HTTPClientError):
-            getattr(operator(lab, aws, service, HERE), read)()
+            getattr(operator(lab, aws, service, HERE), look)()
     operator(lab, aws, "rds", THERE).describe_events()
     assert asked(lab, aws, THERE) == "here"
     assert asked(lab, aws, THERE, of=WITNESS)
@@ -186,6 +187,24 @@ def test_a_dead_region_answers_nobody_and_comes_back_as_it_was(
     assert asked(lab, aws, HERE) == "here"
     assert asked(lab, aws, THERE, of=HERE)
     assert states(lab) == dict.fromkeys((HERE, THERE, WITNESS), "up")
+
+
+def test_one_call_to_a_region_that_is_dead_is_noticed(
+    lab: LabPlan, aws: boto3.session.Session, regions: dict[str, Region], control: Control
+) -> None:
+    since = time.time()
+    assert asked(lab, aws, THERE, of=HERE)
+    assert control.kill_region(HERE)
+    died = time.time()
+    assert asked(lab, aws, THERE, of=WITNESS)
+    with pytest.raises(HTTPClientError):
+        operator(lab, aws, "iam", HERE).list_roles()
+    assert not forbidden(read(lab.logs), HERE, died, time.time())
+    assert "Connection was closed" in asked(lab, aws, THERE, of=HERE)
+    eventually(lambda: forbidden(read(lab.logs), HERE, died, time.time()))
+    (found,) = forbidden(read(lab.logs), HERE, died, time.time())
+    assert str(found).endswith("asking in us-east-2 asked us-east-1: s3 GET / (0): the region is dead")
+    assert len(forbidden(read(lab.logs), HERE, since, time.time())) == 2
 
 
 def test_the_witness_dies_alone(

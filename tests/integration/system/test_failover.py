@@ -13,11 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from lab import environment
 from lab.control import Control
@@ -316,20 +313,3 @@ def test_a_region_dies_and_what_it_leaves_is_enough(system: System, how: tuple[s
     assert operate(system, "failback", "--yes")[0] == 0
     steady(system, here)
     assert_posted(system, here, flow.acknowledged)
-
-
-def test_one_call_to_a_region_that_is_dead_is_noticed(system: System) -> None:
-    here, there = system.regions
-    since = time.time()
-    client = boto3.client(
-        "dynamodb",
-        region_name=here,
-        endpoint_url=system.plan.regions[there].proxy_url,
-        aws_access_key_id="ASIAINJECTED",
-        aws_secret_access_key="none",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    with pytest.raises(ClientError):
-        client.describe_table(TableName="payments-control-lab")
-    (found,) = forbidden(read(system.plan.logs), here, since, time.time())
-    assert (found.call.access_key, found.call.operation) == ("ASIAINJECTED", "DescribeTable")
