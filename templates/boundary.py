@@ -136,6 +136,7 @@ def _statements(settings: Settings) -> list[Statement]:
             [sqs.SendMessage],
             *(arn("sqs", name, region="*") for name in (*ours, witness)),
         ),
+        allow("FindVotes", [cloudwatch.DescribeAlarms], "*"),
         allow("FindPlan", [arc_region_switch.ListPlansInRegion], "*"),
         allow(
             "StartPlan",

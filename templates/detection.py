@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from awacs import arc_region_switch, dynamodb
+from awacs import cloudwatch as cloudwatch_actions
 from troposphere import Sub, Template, awslambda, cloudwatch, sqs
 
 from templates import plans, policies
@@ -54,11 +55,14 @@ def decide(settings: Settings) -> FunctionPlan:
             **plans.tables(settings, "control"),
             "GLOBAL_CLUSTER": names.shared("ledger"),
             "PLAN": names.plan,
+            "ALARM": data_site(settings).name(UNREACHABLE),
             "VOTE_INTERVAL_SECONDS": str(VOTE_SECONDS),
         },
         statements=(
             use_table(settings, "control", dynamodb.GetItem, dynamodb.PutItem),
             plans.decrypt_tables(settings),
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+            policies.allow("FindVotes", [cloudwatch_actions.DescribeAlarms], "*"),
             policies.allow("FindPlan", [arc_region_switch.ListPlansInRegion], "*"),
             policies.allow(
                 "StartPlan",

@@ -1,7 +1,7 @@
 """Whether votes are reason enough to take over: what the control record has to say to them.
 
 Two regions of three agree that the active region cannot be reached. They may agree about something that is
-over: the record is read again, and what does not speak of the same state as the votes changes nothing.
+over: the record is read again, and votes that do not speak of the same state have to be heard once more.
 """
 
 from dataclasses import dataclass
@@ -48,5 +48,6 @@ def decide(record: ControlRecord, region: str, now: datetime, voted: timedelta) 
         # Dead or alive, a region that fences answers nobody.
         return Later(f"{record.active} is taking over, {record.phase} for {age.total_seconds():.0f} s")
     if age < voted:
-        return Leave(f"{record.active} is {record.phase} since after the first of the votes")
+        # The alarm rings once. Whether it still does is asked when this is tried again.
+        return Later(f"{record.active} is {record.phase} since after the first of the votes")
     return TakeOver()

@@ -2,20 +2,21 @@
 
 It asks the control record once more, does at once what does not have to wait for Region switch - the plan's
 first step then finds it done - and starts the plan without the old writer. What could not be decided or
-started fails: Lambda tries it again, twice in three minutes, and then people are told.
+started fails: Lambda tries it again, twice in three minutes, and then people are told. By then the region may
+be well again, so what is tried again asks the alarm whether it still rings.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Protocol
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics
 
-from adapters.aws import client
+from adapters.aws import client, unknown_is_unavailable
 from adapters.control import DynamoControl
 from adapters.region_switch import Found, find_plan, start_plan
 from adapters.takeover import RegionalWorld
@@ -32,6 +33,8 @@ _LOGGER: Final = Logger()
 _METRICS: Final = Metrics()
 _FENCE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.5
+# Lambda tries again after a minute; what comes sooner is the alarm's own word.
+_FRESH: Final = timedelta(seconds=30)
 
 
 class Undecided(Exception):  # noqa: N818 - what is so
@@ -47,6 +50,11 @@ class Plan(Protocol):
         """The execution; None where another one is in the way."""
 
 
+class Alarm(Protocol):
+    def rings(self) -> bool:
+        """May raise Unavailable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deciding:
     """In `region`, which would take over."""
@@ -54,6 +62,7 @@ class Deciding:
     region: str
     world: World
     plan: Plan
+    alarm: Alarm
     clock: Clock
     voted: timedelta
 
@@ -71,6 +80,20 @@ class RegionsPlan:
         return start_plan(self.client, arn, self.region, Mode.UNGRACEFUL, REASON)
 
 
+@dataclass(frozen=True, slots=True)
+class VotesAlarm:
+    client: Any
+    name: str
+
+    def rings(self) -> bool:
+        asked = f"alarm {self.name}"
+        with unknown_is_unavailable(asked):
+            answer = self.client.describe_alarms(AlarmNames=[self.name], AlarmTypes=["CompositeAlarm"])
+        if not answer["CompositeAlarms"]:
+            raise Unavailable(f"{asked}: not there")
+        return bool(answer["CompositeAlarms"][0]["StateValue"] == "ALARM")
+
+
 def wired(environment: Mapping[str, str]) -> Deciding:
     clock, region = SystemClock(), environment["AWS_REGION"]
     world = RegionalWorld(
@@ -82,8 +105,9 @@ def wired(environment: Mapping[str, str]) -> Deciding:
         reason=REASON,
     )
     plan = RegionsPlan(client("arc-region-switch"), environment["PLAN"], region)
+    alarm = VotesAlarm(client("cloudwatch"), environment["ALARM"])
     voted = timedelta(seconds=float(environment["VOTE_INTERVAL_SECONDS"]))
-    return Deciding(region=region, world=world, plan=plan, clock=clock, voted=voted)
+    return Deciding(region=region, world=world, plan=plan, alarm=alarm, clock=clock, voted=voted)
 
 
 @cache
@@ -91,14 +115,14 @@ def _deciding() -> Deciding:
     return wired(os.environ)
 
 
-def handle(_event: Any, context: Context) -> dict[str, str]:
-    return decided(_deciding(), context)
+def handle(event: Any, context: Context) -> dict[str, str]:
+    return decided(_deciding(), event, context)
 
 
-def decided(deciding: Deciding, context: Context) -> dict[str, str]:
+def decided(deciding: Deciding, event: Any, context: Context) -> dict[str, str]:
     """What came of it. Raises Undecided where trying again may help."""
     try:
-        done = _decided(deciding, context)
+        done = _decided(deciding, event, context)
     except (Undecided, Unavailable) as reason:
         _LOGGER.warning("undecided", extra={"reason": str(reason)})
         raise
@@ -109,8 +133,11 @@ def decided(deciding: Deciding, context: Context) -> dict[str, str]:
     return done
 
 
-def _decided(deciding: Deciding, context: Context) -> dict[str, str]:
+def _decided(deciding: Deciding, event: Any, context: Context) -> dict[str, str]:
     record = _known(deciding, context)
+    begun = record.active == deciding.region  # by an earlier run: nobody votes about this region here
+    if not begun and not _fresh(event, deciding.clock) and not deciding.alarm.rings():
+        return {"outcome": "nothing to decide", "why": "the votes have ended"}
     match decide(record, deciding.region, deciding.clock.now().time(), deciding.voted):
         case Leave(why):
             return {"outcome": "nothing to decide", "why": why}
@@ -121,6 +148,15 @@ def _decided(deciding: Deciding, context: Context) -> dict[str, str]:
     if isinstance(fenced, Superseded) or (isinstance(fenced, Admitted) and record.reason != REASON):
         return {"outcome": "nothing to decide", "why": f"others were faster: {record.reason}"}
     return {"outcome": str(fenced), "execution": _started(deciding.plan)}
+
+
+def _fresh(event: Any, clock: Clock) -> bool:
+    """Whether the alarm began to ring just now; what does not say when it did is not."""
+    try:
+        rang = datetime.fromisoformat(event["alarmData"]["state"]["timestamp"])
+        return clock.now().time() - rang < _FRESH
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _known(deciding: Deciding, context: Context) -> ControlRecord:

@@ -202,6 +202,7 @@ WILDCARDS: dict[str, str] = {
     "UsePrimaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
     "UseSecondaryKeyForTables": "the key is told by its alias, which IAM takes as a condition only",
     "FindPlan": "lists know no resources",
+    "FindVotes": "composite alarms are described to nobody with less",
     "StartPlan": "a plan's ARN ends in a random suffix",
     "Vote": "measurements know no resources; bound to our namespace",
     "UseThroughServices": "in a key policy * is the key itself; only by way of these services",

@@ -24,8 +24,9 @@ def test_a_region_that_was_active_all_the_while_is_taken_over_from(phase: Phase)
 
 
 @pytest.mark.parametrize("phase", [Phase.STEADY, Phase.RECOVERING])
-def test_votes_about_what_was_before_count_for_nothing(phase: Phase) -> None:
-    assert isinstance(decision(THERE, phase, VOTED - _MOMENT), Leave)
+def test_votes_about_what_was_before_count_for_nothing_yet(phase: Phase) -> None:
+    """Left for good, a region that is gone would stay the active one: an alarm that rings on says no more."""
+    assert isinstance(decision(THERE, phase, VOTED - _MOMENT), Later)
 
 
 def test_a_region_that_fences_is_given_the_time_it_needs() -> None:
@@ -47,4 +48,4 @@ def test_what_this_decision_began_is_gone_on_with_until_it_is_steady(phase: Phas
 
 def test_what_the_other_region_decided_is_not_ours() -> None:
     assert isinstance(decision(THERE, Phase.FENCING, _MOMENT, REASON), Later)
-    assert isinstance(decision(THERE, Phase.RECOVERING, _MOMENT, REASON), Leave)
+    assert isinstance(decision(THERE, Phase.RECOVERING, _MOMENT, REASON), Later)

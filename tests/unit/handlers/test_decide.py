@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from adapters.region_switch import Found
 from failover.control import ControlRecord, Phase
@@ -24,6 +26,7 @@ NEEDED = {
     "CONTROL_TABLE": "control",
     "GLOBAL_CLUSTER": "ledger",
     "PLAN": "plan",
+    "ALARM": "peer-unreachable",
     "VOTE_INTERVAL_SECONDS": "20",
 }
 
@@ -67,6 +70,19 @@ class FakePlan:
         return None if self.overtaken else "execution-1"
 
 
+@dataclass
+class FakeAlarm:
+    ringing: bool = True
+    silent: bool = False
+    asked: int = 0
+
+    def rings(self) -> bool:
+        self.asked += 1
+        if self.silent:
+            raise Unavailable("alarm: timeout")
+        return self.ringing
+
+
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "payments")
@@ -93,19 +109,33 @@ def plan() -> FakePlan:
 
 
 @pytest.fixture
-def decided(handler: Any, world: World, plan: FakePlan) -> Callable[[], Any]:
+def alarm() -> FakeAlarm:
+    return FakeAlarm()
+
+
+@pytest.fixture
+def decided(handler: Any, world: World, plan: FakePlan, alarm: FakeAlarm) -> Callable[[], Any]:
+    """By the same event each time, as Lambda tries it again."""
     deciding = handler.Deciding(
-        region=HERE, world=world, plan=plan, clock=world.clock, voted=timedelta(seconds=20)
+        region=HERE, world=world, plan=plan, alarm=alarm, clock=world.clock, voted=timedelta(seconds=20)
     )
-    return lambda: handler.decided(deciding, Context())
+    event = rang(world.clock)
+    return lambda: handler.decided(deciding, event, Context())
+
+
+def rang(clock: FakeClock) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html"""
+    timestamp = clock.now().time().strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    return {"source": "aws.cloudwatch", "alarmData": {"state": {"value": "ALARM", "timestamp": timestamp}}}
 
 
 def test_it_fences_waits_one_lease_admits_and_starts_the_plan(
-    decided: Callable[[], Any], world: World, plan: FakePlan
+    decided: Callable[[], Any], world: World, alarm: FakeAlarm
 ) -> None:
     assert decided() == {"outcome": "Admitted(epoch=2)", "execution": "execution-1"}
     assert world.steps[0] == Fence(1)
     assert world.clock.slept == 3
+    assert alarm.asked == 0  # it rang just now
     assert (world.record.active, world.record.phase) == (HERE, Phase.RECOVERING)
 
 
@@ -203,6 +233,59 @@ def test_a_region_that_fences_is_decided_about_later(
     with pytest.raises(handler.Undecided, match="is taking over"):
         decided()
     assert (world.steps, plan.started) == ([], 0)
+
+
+def test_a_region_that_is_well_again_when_it_is_tried_once_more_is_left_alone(
+    decided: Callable[[], Any], handler: Any, world: World, plan: FakePlan, alarm: FakeAlarm
+) -> None:
+    """A person's switch stood still while it fenced, and came through before Lambda's next try."""
+    now = world.clock.now().time()
+    world.record = ControlRecord(2, THERE, Phase.FENCING, now - timedelta(seconds=40), "Region switch")
+    with pytest.raises(handler.Undecided):
+        decided()
+    world.record = replace(world.record, phase=Phase.STEADY, changed_at=now + timedelta(seconds=10))
+    world.clock.pass_time(60)
+    alarm.ringing = False
+    assert decided() == {"outcome": "nothing to decide", "why": "the votes have ended"}
+    assert (world.record.active, world.steps, plan.started) == (THERE, [], 0)
+
+
+def test_a_region_that_became_active_and_then_died_is_taken_over_from_at_the_next_try(
+    decided: Callable[[], Any], handler: Any, world: World
+) -> None:
+    """The alarm rings once: whoever leaves it then leaves it for good."""
+    world.record = replace(world.record, changed_at=world.clock.now().time() - timedelta(seconds=2))
+    with pytest.raises(handler.Undecided, match="after the first of the votes"):
+        decided()
+    world.clock.pass_time(60)
+    assert decided()["outcome"] == "Admitted(epoch=2)"
+
+
+@pytest.mark.parametrize("event", [None, {}, {"alarmData": {"state": {"timestamp": "yesterday"}}}])
+def test_what_does_not_say_when_it_rang_asks_the_alarm(
+    handler: Any, world: World, plan: FakePlan, event: Any
+) -> None:
+    alarm = FakeAlarm(silent=True)
+    deciding = handler.Deciding(
+        region=HERE, world=world, plan=plan, alarm=alarm, clock=world.clock, voted=timedelta(seconds=20)
+    )
+    with pytest.raises(Unavailable, match="timeout"):
+        handler.decided(deciding, event, Context())
+    assert (world.steps, plan.started) == ([], 0)
+    alarm.silent = False
+    assert handler.decided(deciding, event, Context())["outcome"] == "Admitted(epoch=2)"
+
+
+@pytest.mark.parametrize(("state", "rings"), [("ALARM", True), ("OK", False), ("INSUFFICIENT_DATA", False)])
+def test_the_alarm_is_asked_by_its_name(handler: Any, state: str, rings: bool) -> None:
+    client = boto3.client("cloudwatch", HERE)
+    with Stubber(client) as stubber:
+        asked = {"AlarmNames": ["peer-unreachable"], "AlarmTypes": ["CompositeAlarm"]}
+        stubber.add_response("describe_alarms", {"CompositeAlarms": [{"StateValue": state}]}, asked)
+        assert handler.VotesAlarm(client, "peer-unreachable").rings() is rings
+        stubber.add_response("describe_alarms", {"CompositeAlarms": []}, asked)
+        with pytest.raises(Unavailable, match="not there"):
+            handler.VotesAlarm(client, "peer-unreachable").rings()
 
 
 def test_what_cannot_be_fenced_is_left_to_the_plan_which_tries_for_longer(
