@@ -149,20 +149,22 @@ class _Run:
 
     def _pages(self, shard: str, posting: Posting, mark: Callable[[str], None]) -> bool:
         """Whether the shard was worked off to its end. A bookmark stays before the last page: what is
-        accepted later is found there, too.
+        accepted later is found there, too. And before the first that could not be worked off: the next run
+        would pass it over, and say that all was posted.
         """
-        at = marked = self.bookmarks.get(shard)
+        at = done = marked = self.bookmarks.get(shard)
         pages = 0
         through = False
         while not through and not self._over():
             page = self._page(shard, at, posting.mistakes)
             posting.work_off(page.ids)
             through, at, pages = page.after is None, page.after or at, pages + 1
-            if at is not None and at != marked and pages % PAGES_A_BOOKMARK == 0:
-                mark(at)
-                marked = at
-        if at is not None and at != marked:
-            mark(at)
+            done = at if not posting.mistakes.general else done
+            if done is not None and done != marked and pages % PAGES_A_BOOKMARK == 0:
+                mark(done)
+                marked = done
+        if done is not None and done != marked:
+            mark(done)
         return through
 
     def _page(self, shard: str, at: str | None, mistakes: Mistakes) -> Ids:

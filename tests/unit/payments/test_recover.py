@@ -245,6 +245,25 @@ def test_a_list_that_cannot_be_read_is_not_recovered_from() -> None:
     assert not takeover.recover().complete
 
 
+@pytest.mark.parametrize("call", ["posted", "read"])
+def test_no_bookmark_passes_over_what_could_not_be_worked_off(call: str) -> None:
+    """The next run would find nothing there, and say that all was posted."""
+    takeover = Takeover(entries=MANY)
+    calls = 0
+
+    def once(asked: str) -> None:
+        nonlocal calls
+        calls += asked == call
+        if asked == call and calls == 2:
+            raise KeyError("a mistake")
+
+    takeover.ledger.before = takeover.journal.before = once
+    assert not takeover.recover().complete
+    assert len(takeover.ledger.payments) < MANY
+    assert takeover.recover().complete
+    assert len(takeover.ledger.payments) == MANY
+
+
 def test_books_that_do_not_balance_stop_it() -> None:
     takeover = Takeover()
     takeover.ledger.out_of_balance = {takeover.ids[0]}
