@@ -99,6 +99,7 @@ def test_events_stand_in_the_order_in_which_they_happened() -> None:
             "two regions active",
         ),
         ({"acknowledgements": ()}, "epochs of acknowledgements known"),
+        ({"acknowledgements": (Acknowledgement(1, 9.0, 9.1),)}, "epochs of acknowledgements known"),
         ({"settled": False}, "one region active, steady and the writer"),
         ({"fault": None}, "time to recover"),
         ({"clients": 2}, "time to recover"),
