@@ -30,9 +30,9 @@ class Probe:
             self._active, self._missed, self._said = active, [], 0.0
         host = self._hosts.get(active)
         if host is None or self._healthy(host):
-            self._missed = []
+            missed, self._missed = self._missed, []
             # A metric silent for long is new to CloudWatch, which takes minutes.
-            if host and now - self._said >= _MINUTE:
+            if host and (missed or now - self._said >= _MINUTE):
                 self._vote(active, 0)
                 self._said = now
             return

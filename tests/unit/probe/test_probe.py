@@ -127,6 +127,18 @@ def test_a_region_that_answers_is_forgiven_and_heard_of_once_a_minute(text: dict
     assert not [vote for vote in world.votes if vote[3]]
 
 
+def test_a_region_that_answers_again_is_heard_of_at_once(text: dict[str, Any]) -> None:
+    """CloudWatch looks back further than one period: without this the alarm rings on for a while."""
+    world = World()
+    probe = standby(text, world)
+    looks(probe, 1)
+    world.health["primary"] = 503
+    looks(probe, 3, 1010)
+    world.health["primary"] = 200
+    looks(probe, 2, 1040)
+    assert [vote[3] for vote in world.votes] == [0, 1, 0]
+
+
 def test_a_miss_of_the_last_run_but_one_is_not_in_a_row(text: dict[str, Any]) -> None:
     """A process waits for its next run for as long as Lambda likes."""
     world = World()
