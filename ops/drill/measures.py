@@ -6,7 +6,7 @@ All times are seconds since the traffic began, by this machine's clock.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from ops.drill.books import Books, Row
@@ -181,18 +181,22 @@ def two_active(found: Collection[Acknowledgement]) -> float:
     return overlap
 
 
-def posted_in_time(asked: Iterable[Asked], books: Books, steady: datetime | None) -> float | None:
-    """The share of 202s that were posted at most a minute after `steady`; None where there was no 202."""
+def posted_in_time(
+    asked: Iterable[Asked], books: Books, began: datetime, steady: datetime | None
+) -> float | None:
+    """The share of 202s that were posted at most a minute after `steady`, or after they were told if that was
+    later; None where there was no 202.
+    """
     rows = books.by_id()
-    accepted = [one.id for one in asked if one.sent.outcome is Outcome.ACCEPTED]
+    accepted = [one for one in asked if one.sent.outcome is Outcome.ACCEPTED]
     if not accepted or steady is None:
         return None
-    in_time = [
-        each
-        for each in accepted
-        if each in rows and (rows[each][0].posted_at - steady).total_seconds() <= POSTED_SECONDS
-    ]
-    return len(in_time) / len(accepted)
+    in_time = 0
+    for one in accepted:
+        since = max(steady, began + timedelta(seconds=one.sent.finished))
+        posted = [row.posted_at for row in rows.get(one.id, ())]
+        in_time += bool(posted) and (min(posted) - since).total_seconds() <= POSTED_SECONDS
+    return in_time / len(accepted)
 
 
 def rpo(missing: Iterable[Asked], fault: float) -> float:

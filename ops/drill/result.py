@@ -88,7 +88,9 @@ def _measured(recording: Recording) -> dict[str, Any]:
         if admitted is not None and writer is not None:
             found["promotion"] = max(0.0, writer - admitted)
         steady = measures.first(events, Phase.STEADY, since=fault, region=active)
-    share = measures.posted_in_time(recording.asked, recording.books, _at(recording, steady))
+    share = measures.posted_in_time(
+        recording.asked, recording.books, recording.run.began, _at(recording, steady)
+    )
     return {
         **{f"{name}_seconds": _rounded(value) for name, value in found.items()},
         "rpo_seconds": _rounded(measures.rpo(missing, fault or 0.0)),

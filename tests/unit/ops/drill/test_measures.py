@@ -174,6 +174,12 @@ def test_the_share_of_202s_that_were_posted_in_a_minute() -> None:
     in_time = booked(*accepted[:2], posted_at=steady_at + timedelta(seconds=60))
     late = booked(accepted[2], posted_at=steady_at + timedelta(seconds=61))
     books = Books((*in_time.rows, *late.rows), {})
-    assert posted_in_time(accepted, books, steady_at) == 0.5
-    assert posted_in_time([asked(9)], books, steady_at) is None
-    assert posted_in_time(accepted, books, None) is None
+    assert posted_in_time(accepted, books, BEGAN, steady_at) == 0.5
+    assert posted_in_time([asked(9)], books, BEGAN, steady_at) is None
+    assert posted_in_time(accepted, books, BEGAN, None) is None
+
+
+def test_what_was_accepted_after_steady_has_its_minute_from_then_on() -> None:
+    one = asked(1, at=130.0, outcome=Outcome.ACCEPTED)
+    books = booked(one, posted_at=BEGAN + timedelta(seconds=180))
+    assert posted_in_time([one], books, BEGAN, BEGAN + timedelta(seconds=100)) == 1.0
