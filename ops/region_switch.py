@@ -18,6 +18,8 @@ from ops.failover import Wanted
 PATIENCE_SECONDS: Final = 3600.0
 _LOOK_EVERY_SECONDS: Final = 1.0
 _GOES_ON: Final = frozenset({"pending", "inProgress"})
+# The step with an ungraceful way. Of functions AWS documents no other than to be skipped, and none may be.
+PROMOTION: Final = "promote"
 _SWITCHED: Final = frozenset({"running", "failed"})
 _TOO_LATE: Final = frozenset({"IllegalStateException", "ResourceNotFoundException"})
 _TAKES_EFFECT_SECONDS: Final = 30.0  # until what was switched shows in what Region switch says
@@ -26,8 +28,8 @@ _DIRECTLY: Final = "or do it without Region switch: the same command with --dire
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What is to be followed. `steps` are what they have come to, by name, in their order; `to_switch` are
-    those that run or failed as graceful ones.
+    """What is to be followed. `steps` are what they have come to, by name, in their order; `to_switch` is
+    the promotion while it runs, or failed, as a graceful one.
     """
 
     mode: str
@@ -61,7 +63,7 @@ class RegionSwitch:
         states = answer.get("stepStates", ())
         steps = {step["name"]: step["status"] for step in states}
         graceful = {step["name"] for step in states if step.get("stepMode") == Mode.GRACEFUL}
-        to_switch = frozenset(name for name in graceful if steps[name] in _SWITCHED)
+        to_switch = frozenset(name for name in graceful & {PROMOTION} if steps[name] in _SWITCHED)
         return Execution(answer["mode"], answer["executionState"], steps, to_switch)
 
     def switch_to_ungraceful(self, arn: str, execution_id: str, seen: Execution, why: str) -> None:

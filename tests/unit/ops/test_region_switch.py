@@ -163,6 +163,16 @@ def test_what_another_terminal_switched_half_is_switched_whole(answers: Stubber)
     assert run(answers, wanted=LOSSY)[0] == 4
 
 
+@pytest.mark.parametrize("step", ["fence", "recover"])
+def test_no_function_s_step_is_switched(answers: Stubber, step: str) -> None:
+    """Switched, AWS may skip it. It is tried again by Region switch, and means the same in both modes."""
+    plans(answers, active="one")
+    execution(answers, "inProgress", step_mode="graceful", **{step: "running"})
+    switches(answers)
+    execution(answers, "completed", "ungraceful", **{step: "completed"})
+    assert run(answers, wanted=LOSSY)[0] == 4
+
+
 def test_what_cannot_be_switched_is_not_followed_for_ever(answers: Stubber) -> None:
     plans(answers, active="one")
     for _ in range(30):

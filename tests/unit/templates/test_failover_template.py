@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from generator.render import OPENAPI
+from ops.region_switch import PROMOTION
 from templates import root, service
 from tests.rules.reading import in_region
 from tests.unit.templates.rendering import settings
@@ -72,6 +73,16 @@ def test_data_is_lost_only_by_a_run_that_was_started_ungraceful(plan: dict[str, 
             "payments-ledger-primary-prod",
             "payments-ledger-secondary-prod",
         ]
+
+
+def test_the_step_that_operators_switch_is_the_one_with_an_ungraceful_way(plan: dict[str, Any]) -> None:
+    ungraceful = {
+        step["Name"]
+        for workflow in plan["Workflows"]
+        for step in workflow["Steps"]
+        if any("Ungraceful" in block for block in step["ExecutionBlockConfiguration"].values())
+    }
+    assert ungraceful == {PROMOTION}
 
 
 def test_a_step_is_tried_until_it_has_had_time_to_end(plan: dict[str, Any]) -> None:
