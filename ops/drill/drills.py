@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,8 @@ class Drills:
         wanted = self.wanted
         many = wanted.seeds if wanted.name == RANDOM else 1
         found = [scenario(wanted.name, wanted.seed + number) for number in range(many)]
-        if not self.around.lab_directory and (only := lab_only(found[0].steps)):
+        steps = [step for each in found for step in each.steps]
+        if not self.around.lab_directory and (only := lab_only(steps)):
             raise Rejected(f"--scenario {wanted.name}: only a lab can {only[0]}; choose another", 2)
         if not self.around.lab_directory and wanted.ledger is None:
             todo = "give the DSN of a tunnel to the region that is active afterwards"
@@ -123,10 +124,12 @@ class Drills:
             deadline=self.wanted.deadline,
         )
         world = Undoing(self._world(wanted))
+        left: list[str] = []
         try:
-            return self._drilled(plan, world, record.epoch)
+            drilled = self._drilled(plan, world, record.epoch)
         finally:
-            self._put_back(world)
+            left += self._put_back(world)
+        return replace(drilled, document=result.put_back(drilled.document, left))
 
     def ready(self) -> Observation:
         """Both regions well, and the copy attached; waits for it. Raises Rejected."""
@@ -277,7 +280,8 @@ class Drills:
                     return found
             time.sleep(_LOOK_EVERY_SECONDS)
 
-    def _put_back(self, world: Undoing) -> None:
+    def _put_back(self, world: Undoing) -> list[str]:
+        """What could not be undone."""
         left = world.undo()
         for one in left:
             self.console.print(one, markup=False)
@@ -285,6 +289,7 @@ class Drills:
         if isinstance(record, ControlRecord):
             todo = "" if record.active == self.settings.regions.primary else "; `failback` when you like"
             self.console.print(f"{record.active} is active, {record.phase}{todo}", markup=False)
+        return left
 
 
 def named(settings: Settings, around: Surroundings) -> str | None:

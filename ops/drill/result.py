@@ -1,6 +1,6 @@
 """What a drill came to: every measure, every objective, and whether it was met. The shape others rely on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -194,6 +194,14 @@ def _checks(goals: Goals, objectives: Mapping[str, Any], measured: Mapping[str, 
             )
         )
     return checks
+
+
+def put_back(document: Mapping[str, Any], left: Sequence[str]) -> dict[str, Any]:
+    """The same, missed where something of what was broken could not be undone."""
+    if not left:
+        return dict(document)
+    check = {"what": "the world put back", "wanted": "yes", "measured": "; ".join(left), "met": False}
+    return {**document, "met": False, "checks": [*document["checks"], check]}
 
 
 def timeline(recording: Recording) -> list[dict[str, Any]]:

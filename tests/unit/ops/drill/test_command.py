@@ -31,6 +31,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--target", "eu-west-1"), "never active"),
         (("--rate", "0"), "--rate"),
         (("--scenario", "step-killed-halfway", "--ledger", "postgresql://"), "only a lab can"),
+        (
+            ("--scenario", "random", "--seed", "5", "--seeds", "2", "--ledger", "postgresql://"),
+            "only a lab can",  # of the second of them
+        ),
         (ON_AWS, "reads the surviving ledger by SQL"),
     ],
 )

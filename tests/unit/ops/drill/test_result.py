@@ -9,7 +9,7 @@ import pytest
 from failover.control import Phase
 from ops.drill.books import Books
 from ops.drill.measures import PAYMENTS, Acknowledgement
-from ops.drill.result import Recording, judged, summary
+from ops.drill.result import Recording, judged, put_back, summary
 from ops.drill.scenarios import scenario
 from ops.drill.story import Story
 from ops.traffic import Attempt, Outcome, Run
@@ -111,6 +111,15 @@ def test_what_misses_its_objective_is_named(changed: dict[str, Any], what: str) 
     assert not document["met"]
     assert what in [check["what"] for check in document["checks"] if not check["met"]]
     assert "MISSED" in summary(document)
+
+
+def test_a_world_that_is_left_broken_is_no_drill_that_went_well() -> None:
+    document = judged(recording(), BUILD, EAST)
+    assert put_back(document, []) == document
+    left = put_back(document, ["restore us-east-1 failed: lab: is it up?"])
+    assert document["met"]
+    assert not left["met"]
+    assert "MISSED  the world put back: restore us-east-1 failed" in summary(left)
 
 
 def test_recovery_later_than_the_templates_promise_is_missed() -> None:
