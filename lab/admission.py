@@ -31,6 +31,11 @@ class Admission:
             sys.stderr.flush()
         return reason
 
+    async def decide_restored(self, client: Peer, _endpoint: Peer) -> str | None:
+        """A cluster restored from a snapshot is for people: nothing that is deployed knows of it."""
+        caller = await asyncio.to_thread(find_function, self._directory, client)
+        return f"{caller.arn}: restored clusters are reached by people's tools only" if caller else None
+
     def _obstacle(self, where: RegionPlan, client: Peer) -> str | None:
         caller = find_function(self._directory, client)
         if caller is None:

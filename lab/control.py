@@ -56,9 +56,13 @@ class Control:
         """The region's replica takes writes with what it has."""
         self._ask("POST", f"/databases/{region}/fail-over")
 
-    def reattach_database(self, region: str, source: str) -> None:
-        """The region's database becomes a replica of another one, and loses what that one does not have."""
-        self._ask("POST", f"/databases/{region}/reattach", {"source": source})
+    def reattach_database(self, region: str, source: str, keep: str | None = None) -> int | None:
+        """The region's database becomes a replica of another one, and loses what that one does not have.
+
+        Unless it is kept, in a backup of that name: its size in bytes, None where there is none.
+        """
+        answer = self._ask("POST", f"/databases/{region}/reattach", {"source": source, "keep": keep})
+        return None if answer["kept"] is None else int(answer["kept"])
 
     def replicates(self, region: str) -> bool:
         """Whether the region's database receives from another one that is well."""
@@ -135,6 +139,10 @@ class Control:
     def back_up_database(self, region: str, name: str) -> int:
         """A verified base backup called `name`; its size in bytes."""
         return int(self._ask("POST", f"/databases/{region}/backup", {"name": name})["bytes"])
+
+    def restore_backup(self, region: str, name: str) -> None:
+        """Into a second database of the region, called `lab.plan.restored(region)`."""
+        self._ask("POST", f"/databases/{region}/restore-backup", {"name": name})
 
     def copy_backup(self, name: str, copy: str) -> None:
         self._ask("POST", f"/backups/{name}/copy", {"name": copy})
@@ -236,7 +244,8 @@ class ControlServer:
             case "fail-over":
                 await self._roles.fail_over(region)
             case "reattach":
-                await self._roles.reattach(region, body["source"])
+                kept = await self._roles.reattach(region, body["source"], body["keep"])
+                return web.json_response({"kept": kept})
             case "replicates":
                 return web.json_response({"replicates": await self._roles.healthy(region)})
             case "freeze":
@@ -261,9 +270,11 @@ class ControlServer:
                 await self._databases.start(region)
             case "backup":
                 return web.json_response({"bytes": await self._databases.back_up(region, body["name"])})
+            case "restore-backup":
+                await self._databases.restore_backup(region, body["name"])
             case unknown:
                 raise DatabaseError(f"nothing called {unknown} can be done to a database")
-        return web.json_response(self._databases.describe(region))
+        return web.json_response({})
 
     async def _backup(self, request: web.Request) -> web.Response:
         name, body = request.match_info["name"], await request.json()

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from lab import postgres_process
-from lab.plan import LabPlan, RegionPlan
+from lab.plan import LabPlan, restored
 from lab.postgres import Installation, Master, Server, destroy, install
 from lab.postgres_endpoint import ClusterEndpoints
 from lab.postgres_process import PATIENCE, NotUpError, end, freeze
@@ -57,7 +57,11 @@ class Databases:
         self._plan = plan
         self._endpoints = endpoints
         self._running: dict[str, Running] = {}
-        self._links = {region: ReplicationLink(plan.regions[region].replication_link) for region in endpoints}
+        self._links = {
+            region.name: ReplicationLink(region.replication_link)
+            for region in plan.data_regions
+            if region.name in endpoints
+        }
         self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._isolated: frozenset[str] = frozenset()
         self._dead: frozenset[str] = frozenset()  # regions in which nothing runs
@@ -67,7 +71,7 @@ class Databases:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        return tuple(self._endpoints)
+        return tuple(self._links)
 
     def describe(self, region: str) -> dict[str, Any]:
         running = self._running.get(region)
@@ -128,6 +132,10 @@ class Databases:
                 raise DatabaseError(f"{', '.join(followers)} still streams from {region}")
             await self._remove(region)
 
+    async def refuse_connections(self, region: str) -> None:
+        """What clients have open ends, and no more are let in, until its endpoints are set again."""
+        await self._endpoints[region].close()
+
     async def cut_connections(self, region: str) -> int:
         """Ends every client's connection to either endpoint; how many there were. New ones are let in."""
         return await self._endpoints[region].cut()
@@ -158,7 +166,10 @@ class Databases:
 
     async def kill(self, region: str) -> None:
         """With its region, whatever is being done to it; nothing starts there until it is restored."""
-        self._dead |= {region}
+        self._dead |= {region, restored(region)}
+        await asyncio.gather(self._kill(region), self._kill(restored(region)))
+
+    async def _kill(self, region: str) -> None:
         running = self._running.get(region)
         if running is None:
             return
@@ -169,7 +180,12 @@ class Databases:
 
     async def restore(self, region: str) -> bool:
         """In its role; what was being done to it has failed meanwhile. False: it is there, or was never."""
-        self._dead -= {region}
+        self._dead -= {region, restored(region)}
+        was_away = await self._restore(region)
+        await self._restore(restored(region))
+        return was_away
+
+    async def _restore(self, region: str) -> bool:
         running = self._running.get(region)
         if running is None or not (running.stopped or running.down):
             return False
@@ -239,12 +255,28 @@ class Databases:
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
             raise
-        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        return self.size_of_backup(name) or 0
 
     async def copy_backup(self, name: str, copy: str) -> None:
         if not self._backup(name).is_dir():
             raise DatabaseError(f"there is no backup {name}")
         await asyncio.to_thread(shutil.copytree, self._backup(name), self._backup(copy))
+
+    async def restore_backup(self, region: str, name: str) -> None:
+        """A cluster of its own beside the region's, with what the backup has; it follows nobody."""
+        beside = restored(region)
+        backup = self._backup(name)
+        if not backup.is_dir():
+            raise DatabaseError(f"there is no backup {name}")
+        async with self.changing(beside):
+            server = await self._new_server(beside)
+            await self._make(beside, server, partial(server.take_over, backup), source=None)
+
+    def size_of_backup(self, name: str) -> int | None:
+        """In bytes; None while there is none."""
+        if not self._backup(name).is_dir():
+            return None
+        return sum(file.stat().st_size for file in self._backup(name).rglob("*") if file.is_file())
 
     async def delete_backup(self, name: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._backup(name), ignore_errors=True)
@@ -272,7 +304,8 @@ class Databases:
             return
         await self.end(region)
         del self._running[region]
-        await self._links[region].lead_to(None)
+        if region in self._links:
+            await self._links[region].lead_to(None)
         await self._forget_slot(region, running.source)
         await asyncio.to_thread(destroy, running.server)
 
@@ -337,12 +370,20 @@ class Databases:
                 self._installation = await asyncio.to_thread(install, self._plan.runtime_directory)
                 directory.mkdir(mode=0o700)
                 self._installation.give(directory)
-        where: RegionPlan = self._plan.regions[region]
+        where, port = next(
+            (where, port)
+            for where in self._plan.data_regions
+            for name, port in (
+                (where.name, where.postgres_server_port),
+                (restored(where.name), where.restored_server_port),
+            )
+            if name == region
+        )
         return Server(
             installation=self._installation,
             data=directory / region,
             address=where.address,
-            port=where.postgres_server_port,
+            port=port,
             superuser_password=self.superuser_password,
         )
 

@@ -40,7 +40,8 @@ class Described:
         """Where the region's cluster is. Raises LookupError when there is none."""
         with self._lock:
             client = self._rds_client(region)
-            clusters = client.describe_db_clusters()["DBClusters"]
+            port = self._plan.regions[region].postgres_port  # another one is a cluster restored beside it
+            clusters = [one for one in client.describe_db_clusters()["DBClusters"] if one["Port"] == port]
             if not clusters:
                 raise LookupError(f"RDS describes no cluster in {region}")
             cluster = clusters[0]

@@ -25,7 +25,8 @@ PLAN_VARIABLE = "PAYMENTS_LAB_PLAN"  # where the embedded AWS finds the plan it 
 PLACES = ("primary", "secondary", "witness")
 ACCOUNT_ID = "000000000000"
 _EVERYBODY_S_SCRATCH = Path("/tmp")  # noqa: S108 - a directory of random name is made in it, for root alone
-_PORTS_PER_REGION = 10  # eight are used at most; round numbers are easier to read in a log
+_PORTS_PER_REGION = 10
+_RESTORED = "-restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,16 @@ class RegionPlan:
         return self.place != "witness"
 
     @property
+    def restored_server_port(self) -> int:
+        """Of a cluster that was restored from a snapshot, beside the region's own."""
+        return self.postgres_server_port + 4
+
+    @property
+    def restored_port(self) -> int:
+        """What clients of that cluster use."""
+        return self.postgres_server_port + 2
+
+    @property
     def writer_endpoint(self) -> Endpoint:
         return self.address, self.postgres_port
 
@@ -77,7 +88,9 @@ class RegionPlan:
         if not self.holds_data:
             return (proxy,)
         front_door, server = (self.address, self.front_door_port), (self.address, self.postgres_server_port)
-        return proxy, front_door, self.writer_endpoint, self.reader_endpoint, server, self.replication_link
+        restored = tuple((self.address, port) for port in (self.restored_port, self.restored_server_port))
+        served = (self.writer_endpoint, self.reader_endpoint, (self.reader_address, self.restored_port))
+        return proxy, front_door, *served, server, self.replication_link, *restored
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +261,11 @@ def plan_lab(
         if base_port is not None or free:
             return plan
     raise RuntimeError("no free block of ports between 20000 and 32000 on the loopback addresses")
+
+
+def restored(region: str) -> str:
+    """What the region's second database is called, which has what a snapshot kept."""
+    return f"{region}{_RESTORED}"
 
 
 def read_plan(file: Path) -> LabPlan:

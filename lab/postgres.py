@@ -166,6 +166,14 @@ class Server:
         )
         self.installation.run("pg_verifybackup", str(target))
 
+    def take_over(self, backup: Path) -> None:
+        """A copy of a base backup becomes the data of this server, which is to follow nobody."""
+        _private_directory(self.installation, self.data)
+        shutil.copytree(backup, self.data, dirs_exist_ok=True)
+        (self.data / "standby.signal").unlink(missing_ok=True)
+        for path in (self.data, *self.data.rglob("*")):
+            self.installation.give(path)
+
     def accepts_connections(self) -> bool:
         try:
             self.execute()

@@ -88,11 +88,12 @@ class Roles:
             except (RuntimeError, psycopg.Error) as error:
                 raise DatabaseError(f"{region}: {error}") from error
 
-    async def reattach(self, region: str, source: str) -> None:
+    async def reattach(self, region: str, source: str, keep: str | None = None) -> int | None:
         """The region's database is a replica of `source`, whatever it was and had; done already is fine.
 
-        By rewinding, or by a copy where that is not possible. Raises DatabaseError when either cannot be
-        worked on now.
+        By rewinding, or by a copy where that is not possible. What it had is kept in a backup of the name
+        `keep`, if one is given and it answers; the size of that in bytes. Raises DatabaseError when either
+        cannot be worked on now.
         """
         databases = self._databases
         async with databases.changing(region):
@@ -100,7 +101,8 @@ class Roles:
             if running.stopped or running.frozen or not databases.reaches(region, source):
                 raise DatabaseError(f"{region} cannot be attached to {source} now")
             if running.source == source and running.answers:
-                return
+                return self._databases.size_of_backup(keep) if keep else None
+            kept = await self._kept(region, keep) if keep else None
             if not running.down:
                 await databases.end(region)
                 running.down = True
@@ -123,6 +125,18 @@ class Roles:
             except _FAILURES as error:
                 raise DatabaseError(f"{region}: {error}") from error
             await databases.set_endpoints(region)
+            return kept
+
+    async def _kept(self, region: str, name: str) -> int | None:
+        """Nobody writes any more once it is kept. Done already is fine, and so is that it cannot be."""
+        databases = self._databases
+        size = databases.size_of_backup(name)
+        if size is not None or databases.require(region).down:
+            return size
+        await databases.refuse_connections(region)
+        with suppress(*_FAILURES):
+            return await databases.back_up(region, name)
+        return None
 
     async def healthy(self, region: str) -> bool:
         """Whether the region's database is a replica that receives from a source that answers."""

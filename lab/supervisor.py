@@ -30,7 +30,7 @@ from lab.flows import Flows
 from lab.frontdoor import Deployed, FrontDoor, mappings_of
 from lab.function_processes import kill_caller
 from lab.lag import Creations
-from lab.plan import LabPlan, RegionPlan, read_plan
+from lab.plan import LabPlan, RegionPlan, read_plan, restored
 from lab.postgres_endpoint import ClusterEndpoints, PostgresEndpoint
 from lab.processes import Registry, last_lines, lifeline_command, tied_to_parent
 from lab.proxy import Proxy, new_session, start_server
@@ -91,6 +91,10 @@ class Supervisor:
         admission = Admission(plan, Described(plan), flows)
         endpoints = {
             region.name: _cluster_endpoints(region, tls[region.name], admission)
+            for region in plan.data_regions
+        }
+        endpoints |= {
+            restored(region.name): _restored_endpoints(region, tls[region.name], admission)
             for region in plan.data_regions
         }
         databases = Databases(plan, endpoints, self._registry)
@@ -231,6 +235,15 @@ def _cluster_endpoints(region: RegionPlan, tls: ssl.SSLContext, admission: Admis
         writer=PostgresEndpoint(region.writer_endpoint, tls, decide),
         reader=PostgresEndpoint(region.reader_endpoint, tls, decide),
     )
+
+
+def _restored_endpoints(region: RegionPlan, tls: ssl.SSLContext, admission: Admission) -> ClusterEndpoints:
+    addresses = region.address, region.reader_address
+    writer, reader = (
+        PostgresEndpoint((address, region.restored_port), tls, admission.decide_restored)
+        for address in addresses
+    )
+    return ClusterEndpoints(writer=writer, reader=reader)
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:

@@ -13,9 +13,11 @@ from ministack.core.responses import get_region
 from ministack.services import rds
 
 from lab.control import ControlError
-from lab.embedded import rds_features, rds_parameters
+from lab.embedded import cluster_snapshots, rds_features, rds_parameters
 from lab.embedded.global_writer import under_way
 from lab.embedded.handlers import Response
+from lab.embedded.rds_parameters import DATABASE, database_of
+from lab.plan import restored
 from lab.postgres import Master
 
 Parameters = dict[str, Any]
@@ -24,7 +26,7 @@ Record = dict[str, Any]
 
 
 class DatabaseControl(Protocol):
-    """The supervisor's side, `lab.control.Control`. One cluster per region."""
+    """The supervisor's side, `lab.control.Control`. One cluster per region, and one restored beside it."""
 
     def found_database(self, region: str, master: Master) -> None: ...
     def replicate_database(self, region: str, source: str) -> None: ...
@@ -33,6 +35,9 @@ class DatabaseControl(Protocol):
     def set_instances(self, region: str, count: int) -> None: ...
     def set_password(self, region: str, username: str, password: str) -> None: ...
     def set_parameters(self, region: str, values: dict[str, str]) -> None: ...
+    def restore_backup(self, region: str, name: str) -> None: ...
+    def copy_backup(self, name: str, copy: str) -> None: ...
+    def delete_backup(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Aurora:
     def __init__(self, databases: DatabaseControl, endpoints: Callable[[str], Endpoints]) -> None:
         self._databases = databases
         self._endpoints = endpoints
+        self._snapshots = cluster_snapshots.Snapshots(databases)
         self._change = threading.RLock()  # requests run on threads; databases change one at a time
 
     def actions(self) -> dict[str, Action]:
@@ -57,6 +63,8 @@ class Aurora:
             "CreateDBCluster": self.create_cluster,
             "ModifyDBCluster": self.modify_cluster,
             "DeleteDBCluster": self.delete_cluster,
+            "RestoreDBClusterFromSnapshot": self.restore_cluster,
+            **self._snapshots.actions(),
             "CreateDBInstance": self.create_instance,
             "DeleteDBInstance": self.delete_instance,
             "RemoveFromGlobalCluster": self.remove_from_global_cluster,
@@ -111,20 +119,47 @@ class Aurora:
                 return _failed(error)
             if password := rds._p(parameters, "MasterUserPassword"):
                 try:
-                    self._databases.set_password(get_region(), cluster["MasterUsername"], password)
+                    self._databases.set_password(database_of(cluster), cluster["MasterUsername"], password)
                 except ControlError as error:
                     return _failed(error)
             return _cluster_response("ModifyDBCluster", cluster)
 
     def delete_cluster(self, parameters: Parameters) -> Response:
         with self._change:
+            cluster: Record = rds._clusters.get(rds._p(parameters, "DBClusterIdentifier")) or {}
             response: Response = rds._delete_db_cluster(parameters)
             if response[0] < 400:
                 try:
-                    self._databases.destroy_database(get_region())
+                    self._databases.destroy_database(database_of(cluster))
+                    self._snapshots.follow(cluster)
                 except ControlError as error:
                     return _failed(error)
             return response
+
+    def restore_cluster(self, parameters: Parameters) -> Response:
+        """A snapshot's data in a cluster of its own, the second one of its region."""
+        with self._change:
+            snapshot, refusal = self._snapshots.restorable(parameters)
+            if refusal or (refusal := rds_features.cluster_refusal(parameters)):
+                return refusal
+            database = restored(get_region())
+            if any(one.get(DATABASE) == database for one in rds._clusters.values()):
+                return _refused(
+                    "DBClusterQuotaExceededFault", "The lab has one restored cluster in a region at a time."
+                )
+            response: Response = rds._create_db_cluster(cluster_snapshots.of_cluster(snapshot, parameters))
+            if response[0] >= 400:
+                return response
+            cluster: Record = rds._clusters[rds._p(parameters, "DBClusterIdentifier")]
+            cluster[DATABASE] = database
+            self.publish(cluster)
+            rds_features.note_cluster(cluster, parameters)
+            try:
+                self._databases.restore_backup(get_region(), snapshot[cluster_snapshots.BACKUP])
+            except ControlError as error:
+                _forget(cluster)
+                return _failed(error)
+            return _cluster_response("RestoreDBClusterFromSnapshot", cluster)
 
     def create_instance(self, parameters: Parameters) -> Response:
         with self._change:
@@ -166,7 +201,7 @@ class Aurora:
         cluster: Record | None = rds._clusters.get(cluster_id) if cluster_id else None
         if response[0] < 400 and cluster is not None:
             try:
-                self._databases.set_instances(get_region(), len(cluster["DBClusterMembers"]))
+                self._databases.set_instances(database_of(cluster), len(cluster["DBClusterMembers"]))
             except ControlError as error:
                 return _failed(error)
         return response
@@ -176,7 +211,7 @@ class Aurora:
 
         The shared endpoint is what it gives each instance as its own: one that answers in either role.
         """
-        where = self._endpoints(_region_of(cluster))
+        where = self._endpoints(str(cluster.get(DATABASE) or _region_of(cluster)))
         shared = {"Address": where.reader, "Port": where.port, "HostedZoneId": cluster["HostedZoneId"]}
         cluster.update(
             Endpoint=where.writer, ReaderEndpoint=where.reader, Port=where.port, _shared_endpoint=shared

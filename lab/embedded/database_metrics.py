@@ -20,6 +20,7 @@ from ministack.services import rds
 
 from lab.embedded import deliveries, metrics
 from lab.embedded.handlers import Handlers
+from lab.embedded.rds_parameters import DATABASE
 from lab.plan import PLAN_VARIABLE, LabPlan, RegionPlan, read_plan
 from lab.postgres import REPLICATOR, SUPERUSER
 from lab.processes import read_records
@@ -65,7 +66,7 @@ class Measuring:
         for region in self.plan.data_regions:
             with request_scope(get_account_id(), region.name):
                 for cluster in list(rds._clusters.values()):
-                    if not cluster.get("DBClusterMembers"):
+                    if not cluster.get("DBClusterMembers") or DATABASE in cluster:
                         continue
                     dimensions = {"DBClusterIdentifier": str(cluster["DBClusterIdentifier"])}
                     for name, value, unit in self._of(region, cluster):

@@ -23,6 +23,7 @@ from ministack.services import cloudwatch_logs, ec2, rds, s3
 
 from lab.embedded import deliveries, service_roles
 from lab.embedded.handlers import Created, Handlers, Properties, ResourceError, checked, tag_list
+from lab.embedded.rds_parameters import DATABASE
 from lab.embedded.tails import Tail
 from lab.flows import Flow, flows_file, read_flow
 from lab.plan import PLAN_VARIABLE, read_plan
@@ -156,6 +157,8 @@ def _action(passed: bool) -> str:
 def _database(flow: Flow) -> _Interface | None:
     with request_scope(get_account_id(), flow.target_region):
         for cluster in rds._clusters.values():
+            if DATABASE in cluster:
+                continue
             group = rds._subnet_groups.get(cluster.get("DBSubnetGroup"))
             subnets = [item["SubnetIdentifier"] for item in (group or {}).get("Subnets", ())]
             if subnets:

@@ -15,6 +15,7 @@ from ministack.core.responses import get_account_id, new_uuid, request_scope
 from ministack.services import rds
 
 from lab.control import ControlError
+from lab.embedded import cluster_snapshots
 from lab.embedded.handlers import Response
 
 Parameters = dict[str, Any]
@@ -30,7 +31,8 @@ class RoleControl(Protocol):
     def replicates(self, region: str) -> bool: ...
     def switch_over_database(self, region: str) -> None: ...
     def fail_over_database(self, region: str) -> None: ...
-    def reattach_database(self, region: str, source: str) -> None: ...
+    def reattach_database(self, region: str, source: str, keep: str | None = None) -> int | None: ...
+    def delete_backup(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class GlobalWriter:
     def _attach_when_possible(self, change: Change, patience: float = 0.0) -> None:
         """Not before the old writer has been there, and within reach, for so long."""
         after = f"resynchronizing members of {_named(change.new)} after global failover."
-        said, since = False, time.monotonic()
+        said, since, keep = False, time.monotonic(), new_uuid() if change.loses else None
         while change.stands():
             try:
                 if not (self._is_there(_region(change.old)) and self._is_there(_region(change.new))):
@@ -187,16 +189,23 @@ class GlobalWriter:
                     if not said:
                         _note(change.new, f"Started {after}")
                         said = True
-                    if self._attached(change):
+                    if self._attached(change, keep):
                         _note(change.new, f"Finished {after}")
                         return
             except ControlError:
                 return  # the lab is ending
             time.sleep(_ASK_AGAIN)
 
-    def _attached(self, change: Change) -> bool:
+    def _attached(self, change: Change, keep: str | None = None) -> bool:
+        """`keep`: as what to keep the data of a writer that may have some which nobody else has."""
+        region = _region(change.old)
         try:
-            self._databases.reattach_database(_region(change.old), _region(change.new))
+            kept = self._databases.reattach_database(region, _region(change.new), keep)
+            if keep and kept is not None:
+                with request_scope(get_account_id(), region), rds._shared_container_lock:
+                    too_many = cluster_snapshots.rescue(change.old, keep)
+                for name in too_many:
+                    self._databases.delete_backup(name)
         except ControlError:
             return False
         with rds._shared_container_lock:

@@ -14,7 +14,7 @@ from lab.embedded import rds_features, rds_logs, rds_parameters
 from lab.embedded.aurora import Aurora, Endpoints
 from lab.embedded.global_writer import GlobalWriter
 from lab.embedded.handlers import Created, Handler, Handlers, Properties, ResourceError, checked
-from lab.plan import PLAN_VARIABLE, LabPlan, read_plan
+from lab.plan import PLAN_VARIABLE, LabPlan, read_plan, restored
 
 # Where the API's name is another than CloudFormation's.
 _API_NAMES = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
@@ -222,6 +222,9 @@ def _cluster_attributes(name: str) -> dict[str, Any]:
 
 def _endpoints(plan: LabPlan) -> Callable[[str], Endpoints]:
     def endpoints(region: str) -> Endpoints:
+        beside = {restored(where.name): where for where in plan.data_regions}
+        if where := beside.get(region):
+            return Endpoints(writer=where.address, reader=where.reader_address, port=where.restored_port)
         try:
             where = plan.regions[region]
         except KeyError:

@@ -11,6 +11,7 @@ from ministack.services import cloudwatch_logs, rds
 from lab.embedded import deliveries
 from lab.embedded.handlers import checked
 from lab.embedded.rds_features import log_exports
+from lab.embedded.rds_parameters import DATABASE
 from lab.embedded.tails import Tail
 from lab.plan import LabPlan
 from lab.postgres import REPLICATOR, SUPERUSER
@@ -35,7 +36,7 @@ def deliver(region: str, lines: Iterable[str]) -> None:
     with request_scope(get_account_id(), region):
         for cluster in rds._clusters.values():
             members = cluster["DBClusterMembers"]
-            if "postgresql" not in log_exports(cluster) or not members:
+            if "postgresql" not in log_exports(cluster) or not members or DATABASE in cluster:
                 continue
             group = f"/aws/rds/cluster/{cluster['DBClusterIdentifier']}/postgresql"
             if group not in cloudwatch_logs._log_groups:

@@ -15,6 +15,7 @@ from lab.control import ControlError
 from lab.embedded.handlers import Response
 
 Record = dict[str, Any]
+DATABASE = "_database"  # of a cluster's record, where it is not the region's own
 _ACTIONS = {
     "ModifyDBParameterGroup": "_modify_param_group",
     "ResetDBParameterGroup": "_reset_param_group",
@@ -39,7 +40,12 @@ def install(databases: ParameterControl) -> None:
 
 def apply(cluster: Record, databases: ParameterControl) -> None:
     """Raises ControlError with PostgreSQL's words for a value it does not take."""
-    databases.set_parameters(get_region(), parameters(cluster))
+    databases.set_parameters(database_of(cluster), parameters(cluster))
+
+
+def database_of(cluster: Record) -> str:
+    """What the lab's supervisor calls the database behind a cluster of the request's region."""
+    return str(cluster.get(DATABASE) or get_region())
 
 
 def parameters(cluster: Record) -> dict[str, str]:

@@ -10,7 +10,11 @@ import boto3.session
 import pytest
 
 from lab import environment, lifecycle
+from lab.control import Control
 from lab.plan import LabPlan, plan_lab
+from tests.integration.lab.clusters import MASTER, PRIMARY, SECONDARY, connect
+from tests.integration.lab.global_ledger import GLOBAL, LONG, OTHER, Global
+from tests.integration.lab.stacks import cluster, global_cluster
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-east-2", "witness": "us-west-2"}
 
@@ -41,3 +45,33 @@ def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def ledger(lab: LabPlan, aws: boto3.session.Session) -> Iterator[Global]:
+    """In both regions, with a table; taken away whoever writes in the end."""
+    made = Global(lab, aws)
+    made.regions[PRIMARY].deploy("global", global_cluster(GLOBAL))
+    made.regions[PRIMARY].deploy("database", cluster("ledger-primary", GLOBAL, **MASTER))
+    made.regions[SECONDARY].deploy("database", cluster("ledger-secondary", GLOBAL))
+    with connect(lab, PRIMARY) as writer:
+        writer.execute("CREATE TABLE posted (id bigint PRIMARY KEY)")
+    yield made
+    control = Control(lab.control_socket)
+    control.heal()
+    for region in OTHER:
+        control.restore_region(region)
+        control.delay_replication(region, 0)
+        control.isolate_database(region, isolated=False)
+        control.start_database(region)
+        control.freeze_database(region, frozen=False)
+    eventually(made.is_settled, LONG)
+    writer_region = made.writer()
+    made.regions[OTHER[writer_region]].remove("database")
+    made.regions[writer_region].remove("database")
+    made.regions[PRIMARY].remove("global")
+
+
+@pytest.fixture
+def control(lab: LabPlan) -> Control:
+    return Control(lab.control_socket)

@@ -25,7 +25,7 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_every_endpoint_is_on_loopback_and_used_once(tmp_path: Path) -> None:
     endpoints = make_plan(tmp_path).endpoints()
     assert all(ip_address(address).is_loopback for address, _ in endpoints)
-    assert len(set(endpoints)) == len(endpoints) == 2 + 6 + 6 + 1
+    assert len(set(endpoints)) == len(endpoints) == 2 + 9 + 9 + 1
 
 
 def test_a_fixed_base_port_is_kept(tmp_path: Path) -> None:
