@@ -26,7 +26,9 @@ _OPERATOR_SECONDS: Final = 5.0  # for a command of which the world needs nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is drilled. Real seconds: of `lead_in`, and of `deadline`, which counts from the fault."""
+    """What is drilled. Real seconds: of `lead_in`, which counts from when every client has paid once, and of
+    `deadline`, which counts from the fault.
+    """
 
     scenario: Scenario
     regions: Mapping[Who, str]
@@ -96,6 +98,11 @@ class Live:
         self.told(self.story.tell(self.clock(), kind, event, region))
 
     @property
+    def flows(self) -> bool:
+        """Every client had a payment acknowledged."""
+        return len({one.client for one in self.tries if one.paid}) == self.plan.clients
+
+    @property
     def recovered(self) -> bool:
         """Every client succeeds again, and none of the payments due by then is still open."""
         if self.fault is None:
@@ -134,7 +141,6 @@ class Drill:
         stop = asyncio.Event()
         sending = traffic(stop)
         try:
-            await asyncio.sleep(self.live.plan.lead_in)
             steps = asyncio.create_task(self._steps())
             try:
                 await asyncio.wait({steps, sending}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,7 +161,10 @@ class Drill:
                 task.cancel()
 
     async def _steps(self) -> None:
+        """From when payments flow: what starts cold would be taken for the fault's doing."""
         plan = self.live.plan
+        await self._until(lambda: self.live.flows, "the first payment of every client")
+        await asyncio.sleep(plan.lead_in)
         for number, step in enumerate(plan.scenario.steps):
             if number == 0:
                 self.live.fault = self.live.clock()

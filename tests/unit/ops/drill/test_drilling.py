@@ -134,3 +134,12 @@ def test_a_payment_without_an_outcome_keeps_it_from_having_recovered() -> None:
 
 def test_steps_are_told_by_the_names_of_regions() -> None:
     assert told(Failover(Who.PEER, Mode.GRACEFUL), REGIONS) == "operator: make us-east-2 active, graceful"
+
+
+def test_nothing_is_broken_before_every_client_has_paid() -> None:
+    """What starts cold would be taken for the fault's doing, and nothing be known of the time before."""
+    seen, world = live(Kill(Who.TARGET), deadline=1.0), Told()
+    settled(seen, EAST, 1)
+    asyncio.run(Drill(seen, world, OPERATOR).run(paying(seen, lambda now: now < 0.5)))
+    assert seen.fault is not None
+    assert seen.fault >= 0.5 + seen.plan.lead_in
