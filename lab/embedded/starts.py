@@ -3,11 +3,14 @@
 Lambda starts an environment for every request that finds none free, and has the machines for it. Here a burst
 would start dozens of interpreters on two cores, each slower than the last, while those that are ready stand
 still. So a request that finds none free takes whichever comes first: one that becomes free, or a start.
+Beyond some processes of one function, starting another costs the others more than it brings: it has to have
+waited for a while, and then starts even so, for whoever holds the others may be waiting for it.
 A region that is frozen starts nothing, and what was starting there takes no room from the others.
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +23,8 @@ from lab.embedded.handlers import Handlers
 
 _STANDING = 32  # requests that may wait for a frozen region: each takes a thread from the embedded AWS
 _LOOK_EVERY = 0.2  # seconds between two looks whether a region is frozen
+_FREELY = 4  # processes of one function, for each core
+_PATIENCE = 2.0  # seconds until one more is started all the same
 
 Acquire = Callable[..., tuple[Any, str]]
 
@@ -39,11 +44,15 @@ class Starts:
         at_a_time: int,
         ready: Callable[[str], bool] | None = None,
         frozen: Callable[[], frozenset[str]] = lambda: outage.now().frozen,
+        many: Callable[[str], bool] | None = None,
     ) -> None:
-        """`ready` says whether a live process of that key is free, `frozen` which regions stand still."""
+        """`ready` says whether a live process of that key is free, `many` whether there are enough of them,
+        `frozen` which regions stand still.
+        """
         self._at_a_time = at_a_time
         self._ready = ready or _ready
         self._frozen = frozen
+        self._many = many or (lambda key: _busy(key) >= _FREELY * at_a_time)
         self._changed = threading.Condition()
         self._starting: dict[int, str] = {}  # by the worker's identity, the region in which it starts
         self._standing = 0  # requests that wait in a region that is frozen
@@ -64,7 +73,13 @@ class Starts:
 
     def _has_waited(self, key: str, region: str) -> bool:
         """Until there is something to take; False where too many wait for a region that is frozen."""
-        while not self._ready(key) and not self._has_room(region):
+        began = time.monotonic()
+
+        def may_start() -> bool:
+            enough = self._many(key) and time.monotonic() - began < _PATIENCE
+            return self._has_room(region) and not enough
+
+        while not self._ready(key) and not may_start():
             if region not in self._frozen():
                 self._changed.wait(_LOOK_EVERY)
             elif self._standing >= _STANDING:
@@ -110,6 +125,10 @@ class Starts:
 
 def _ready(key: str) -> bool:
     return any(not worker.in_use and _alive(worker) for worker in lambda_runtime._workers.get(key, ()))
+
+
+def _busy(key: str) -> int:
+    return sum(worker.in_use for worker in lambda_runtime._workers.get(key, ()))
 
 
 def _alive(worker: Any) -> bool:

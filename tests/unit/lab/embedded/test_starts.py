@@ -53,7 +53,8 @@ class Function:
     def __init__(self, at_a_time: int) -> None:
         self.pool = Pool()
         self.frozen: frozenset[str] = frozenset()
-        starts = Starts(at_a_time, self.pool.ready, lambda: self.frozen)
+        self.enough = False
+        starts = Starts(at_a_time, self.pool.ready, lambda: self.frozen, lambda _: self.enough)
         self.acquire = starts.waiting(self.pool.acquire)
         self.release = starts.telling(self.pool.release)
         self.spawn = starts.counted(self._start)
@@ -162,3 +163,17 @@ def test_a_frozen_region_starts_nothing_and_lets_a_few_wait() -> None:
                 function.spawn(worker)
                 function.release(worker)
     assert sum(one.result() is not None for one in asked) == 32
+
+
+def test_with_many_at_work_one_more_is_started_only_after_a_while() -> None:
+    function = Function(at_a_time=2)
+    first = function.ask()
+    function.spawn(first)
+    function.enough = True
+    with ThreadPoolExecutor() as threads:
+        second, third = threads.submit(function.ask), threads.submit(function.ask)
+        assert waits(second)
+        function.release(first)
+        done = first in (second.result(_SOON), third.result(_SOON))
+    assert done
+    assert len(function.pool.workers) == 2
