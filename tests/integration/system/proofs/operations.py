@@ -49,9 +49,10 @@ def _permission(permission: Resource) -> Found:
     name = permission.properties["FunctionName"]
     policy = json.loads(permission.aws("lambda").get_policy(FunctionName=name)["Policy"])
     statement = only([one for one in policy["Statement"] if one["Sid"] == permission.physical_id])
+    function = statement["Resource"]  # an ARN, whichever of the two the template says
     return {
         "Action": statement["Action"],
-        "FunctionName": statement["Resource"],
+        "FunctionName": function if name.startswith("arn:") else function.rpartition(":")[2],
         "Principal": statement["Principal"]["Service"],
         "SourceAccount": statement["Condition"].get("StringEquals", {}).get("AWS:SourceAccount"),
         "SourceArn": statement["Condition"]["ArnLike"]["AWS:SourceArn"],
