@@ -33,6 +33,9 @@ HEALTH_IS_MEASURED = "HealthIsMeasured"
 # At a hundred payments a second, which is what settles within two minutes.
 _MANY_OPEN = 10_000
 _TAKE_OVER = frozenset({"decide", "fence", "recover", "finish"})
+# CloudWatch looks back a week where a period is an hour or more; two rehearsals are half a day.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+_MISSED_STARTS, _MISSED_REHEARSALS = 5, 2
 # At least as long as what is watched is silent in between: an alarm over less would be over in a minute.
 _MINUTE, _QUARTER, _HOUR = PERIOD_SECONDS, 15 * 60, 60 * 60
 
@@ -141,10 +144,10 @@ def _idle(timer: Timer) -> AlarmPlan:
         meaning=f"The function {component} is not started any more.",
         watches=metrics.function(timer.plan.name, "Invocations", "Sum"),
         limit=1,
-        periods=5,
+        periods=_MISSED_REHEARSALS if timer.rehearses else _MISSED_STARTS,
         missing=SILENCE_IS_TROUBLE,
         below=True,
-        period_seconds=timer.age_seconds,
+        period_seconds=timer.every_seconds,
     )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from awacs import arc_region_switch, dynamodb
 from awacs import cloudwatch as cloudwatch_actions
-from troposphere import Sub, Template, awslambda, cloudwatch, sqs
+from troposphere import Sub, Template, awslambda, cloudwatch, scheduler, sqs
 
 from templates import plans, policies
 from templates.config import Settings
@@ -17,6 +17,7 @@ from templates.notifications import Topic
 from templates.places import lookup
 from templates.plans import function_plan, use_table
 from templates.probe import INTERVAL_SECONDS, OWN, VOTE, VOTE_SECONDS, WITNESS
+from templates.schedules import add_schedule, rehearsal
 from templates.sites import Site, data_site
 
 UNREACHABLE = "peer-unreachable"
@@ -80,7 +81,12 @@ class _Decision(NamedTuple):
 
 
 def add_detection(
-    template: Template, settings: Settings, topic: Topic, queue: sqs.Queue, migration: SchemaMigration
+    template: Template,
+    settings: Settings,
+    topic: Topic,
+    group: scheduler.ScheduleGroup,
+    queue: sqs.Queue,
+    migration: SchemaMigration,
 ) -> cloudwatch.CompositeAlarm:
     """Rings when both agree. It calls people, and where failover is automatic the function, too."""
     site = data_site(settings)
@@ -97,16 +103,21 @@ def add_detection(
         DependsOn=[topic.policy],
     )
     if settings.failover.automatic:
-        decision = _add_decision(template, settings, site, queue, migration)
+        decision = _add_decision(template, settings, site, group, queue, migration)
         alarm.AlarmActions.append(decision.function.get_att("Arn"))
         alarm.DependsOn += decision.before
     return template.add_resource(alarm)
 
 
 def _add_decision(
-    template: Template, settings: Settings, site: Site, queue: sqs.Queue, migration: SchemaMigration
+    template: Template,
+    settings: Settings,
+    site: Site,
+    group: scheduler.ScheduleGroup,
+    queue: sqs.Queue,
+    migration: SchemaMigration,
 ) -> _Decision:
-    """Let in is that alarm and no other.
+    """Let in is that alarm and no other, and the schedule that has it rehearsed.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html
     """
@@ -124,4 +135,6 @@ def _add_decision(
         )
     )
     events = add_event_config(template, plan, function, queue, _AGE_SECONDS, retries=_RETRIES)
+    schedule = add_schedule(template, settings, site, rehearsal(plan), function, group, queue)
+    schedule.DependsOn = [events]
     return _Decision(function, [permission, events])

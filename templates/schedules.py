@@ -12,6 +12,10 @@ from templates.functions import FunctionPlan
 from templates.policies import Value
 from templates.sites import Site
 
+# What the function knows a rehearsal by (src/handlers/rehearsal.py).
+REHEARSAL = '{"rehearsal": "everything up to the first write"}'
+_REHEARSED_MINUTES = 6 * 60
+_REHEARSAL_AGE_SECONDS = 600
 # The scheduler could not start the function: it tries again, as long as that is of use.
 _TRIES = 2
 
@@ -21,11 +25,25 @@ class Timer(Struct, frozen=True):
 
     plan: FunctionPlan
     minutes: int
+    rehearses: bool = False
+
+    @property
+    def every_seconds(self) -> int:
+        return 60 * self.minutes
 
     @property
     def age_seconds(self) -> int:
         """How long a start may wait."""
-        return 60 * self.minutes
+        return _REHEARSAL_AGE_SECONDS if self.rehearses else self.every_seconds
+
+    @property
+    def event(self) -> str:
+        return REHEARSAL if self.rehearses else "{}"
+
+
+def rehearsal(plan: FunctionPlan) -> Timer:
+    """Keeps a function `Active` that runs only in a disaster, and finds out what it lacks."""
+    return Timer(plan, _REHEARSED_MINUTES, rehearses=True)
 
 
 def add_group(template: Template, site: Site) -> scheduler.ScheduleGroup:
@@ -61,7 +79,7 @@ def add_schedule(
             Target=scheduler.Target(
                 Arn=function.get_att("Arn"),
                 RoleArn=role.get_att("Arn"),
-                Input="{}",
+                Input=timer.event,
                 RetryPolicy=scheduler.RetryPolicy(
                     MaximumRetryAttempts=_TRIES, MaximumEventAgeInSeconds=timer.age_seconds
                 ),

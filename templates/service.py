@@ -6,7 +6,7 @@ from typing import Any
 
 from awacs import awslambda as lambda_actions
 from awacs import dynamodb, rds
-from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, sqs
+from troposphere import AWSHelperFn, Output, Parameter, Sub, Template, scheduler, sqs
 
 from templates import plans, policies, takeover
 from templates.alarms import add_health_condition, alarms, names_in
@@ -29,7 +29,7 @@ from templates.policies import Value
 from templates.probe import probe
 from templates.rotation import add_rotation
 from templates.routing import RoutingPlan, add_routing
-from templates.schedules import Timer, add_group, add_schedule
+from templates.schedules import Timer, add_group, add_schedule, rehearsal
 from templates.sites import data_site
 from templates.workers import rotate, timers
 
@@ -64,12 +64,14 @@ def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> T
     migration = _add_migration(template, settings)
     api_function = add_function(template, settings, _api_plan(settings))
     api_function.DependsOn = [migration]  # a release whose migration fails never gets to run its code
-    queue = _add_workers(template, settings, migration, probe_text)
+    site = data_site(settings)
+    queue, group = add_dead_letters(template, site), add_group(template, site)
+    _add_workers(template, settings, migration, probe_text, group, queue)
     stage = add_api(template, _rest_api_plan(settings, openapi), api_function)
     add_firewall(template, _firewall_plan(settings, openapi), stage)
     health_check = add_routing(template, RoutingPlan(names, hosted_zone_id.ref()), stage)
     topic = _add_alarms(template, settings, health_check.ref())
-    add_detection(template, settings, topic, queue, migration)
+    add_detection(template, settings, topic, group, queue, migration)
     add_peering_routes(template, names, peering_connection_id.ref())
     template.add_output(
         Output(
@@ -85,13 +87,15 @@ def render(settings: Settings, openapi: Mapping[str, Any], probe_text: str) -> T
 
 
 def _add_workers(
-    template: Template, settings: Settings, migration: SchemaMigration, probe_text: str
-) -> sqs.Queue:
-    """The queue is for others, too."""
+    template: Template,
+    settings: Settings,
+    migration: SchemaMigration,
+    probe_text: str,
+    group: scheduler.ScheduleGroup,
+    queue: sqs.Queue,
+) -> None:
     site = data_site(settings)
-    queue = add_dead_letters(template, site)
-    group = add_group(template, site)
-    for timer in _timers(settings, probe_text):
+    for timer in (*_timers(settings, probe_text), *map(rehearsal, takeover.steps(settings))):
         function = add_function(template, settings, may_send_dead_letters(site, timer.plan))
         function.DependsOn = [migration]
         # Started before it is said where failures go, it would lose one.
@@ -100,9 +104,6 @@ def _add_workers(
     add_function(template, settings, _compare_plan(settings)).DependsOn = [migration]
     function = add_function(template, settings, rotate(settings))
     add_rotation(template, function, migration)
-    for step in takeover.steps(settings):
-        add_function(template, settings, step).DependsOn = [migration]
-    return queue
 
 
 def _timers(settings: Settings, probe_text: str = "") -> tuple[Timer, ...]:
@@ -117,10 +118,10 @@ def alarm_plans(settings: Settings, health_check: Value) -> list[AlarmPlan]:
         _migrate_plan(settings),
         _compare_plan(settings),
         rotate(settings),
-        *takeover.steps(settings),
     ]
-    functions += [decide(settings)] if settings.failover.automatic else []
-    return alarms(settings, functions, _timers(settings), health_check)
+    rehearsed = [*takeover.steps(settings), *([decide(settings)] if settings.failover.automatic else [])]
+    timers = (*_timers(settings), *map(rehearsal, rehearsed))
+    return alarms(settings, functions, timers, health_check)
 
 
 def alarm_names(settings: Settings, place: Place) -> list[str]:

@@ -20,7 +20,7 @@ _MEMORY_MB = 2048
 
 
 def steps(settings: Settings) -> tuple[FunctionPlan, FunctionPlan]:
-    """What Region switch invokes before and after it promotes the database. Nobody else does."""
+    """What Region switch invokes before and after it promotes the database; the clock rehearses it."""
     return _fence(settings), _recover(settings)
 
 
@@ -51,7 +51,7 @@ def _recover(settings: Settings) -> FunctionPlan:
         "Recover",
         "Posts what the journal holds and the promoted ledger lacks, and ends the takeover",
         handler="handlers.takeover.recover",
-        environment=_environment(settings),
+        environment={**_environment(settings), **plans.reader(settings)},
         statements=(
             *_recovering(settings),
             *plans.read_secrets(settings, "application"),

@@ -88,6 +88,7 @@ WITH raised AS (
 )
 SELECT coalesce((SELECT epoch FROM raised), epoch) FROM ledger.fence WHERE singleton
 """
+_FENCE: Final = "SELECT epoch FROM ledger.fence WHERE singleton"
 _RECOVERED: Final = "SELECT shard, after FROM ledger.recovery WHERE epoch = %(epoch)s"
 _MARK_RECOVERED: Final = """
 INSERT INTO ledger.recovery (shard, epoch, after)
@@ -162,6 +163,13 @@ class PostgresLedger:
             raise LedgerUnavailable("no-fence")
         if answer[0][0] != epoch:
             raise LedgerUnavailable("fenced")
+
+    def fence(self) -> int:
+        """As this server has it, copy or writer."""
+        answer = self._ask(_FENCE, {})
+        if not answer:
+            raise LedgerUnavailable("no-fence")
+        return int(answer[0][0])
 
     def recovered(self, epoch: int) -> Mapping[str, str]:
         return {row[0]: row[1] for row in self._ask(_RECOVERED, {"epoch": epoch})}

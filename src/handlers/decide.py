@@ -27,6 +27,7 @@ from failover.errors import Unavailable
 from failover.planner import ACCEPTING, Mode, Run, Superseded, Unknown
 from failover.takeover import Admitted, Outcome, World, take_over
 from handlers.mistakes import tell_mistake
+from handlers.rehearsal import is_rehearsal, of_deciding, rehearse
 from handlers.runs import Context, run_until
 
 _LOGGER: Final = Logger()
@@ -115,7 +116,10 @@ def _deciding() -> Deciding:
     return wired(os.environ)
 
 
-def handle(event: Any, context: Context) -> dict[str, str]:
+def handle(event: Any, context: Context) -> dict[str, Any]:
+    if is_rehearsal(event):
+        alarm = VotesAlarm(client("cloudwatch"), os.environ["ALARM"])
+        return rehearse(of_deciding(os.environ, alarm.rings), context, _LOGGER, _METRICS)
     return decided(_deciding(), event, context)
 
 

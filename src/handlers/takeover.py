@@ -40,6 +40,7 @@ from failover.planner import (
 from failover.takeover import Admitted, Outcome, World, take_over
 from handlers.mistakes import tell_mistake, tell_mistakes
 from handlers.region import LEDGERS_AT_A_TIME, Tables, own_ledgers, several
+from handlers.rehearsal import is_rehearsal, of_fencing, of_recovering, rehearse
 from handlers.runs import Context, run_until
 from payments.errors import LedgerUnavailable, NotActive, Unavailable
 from payments.lease import Leases
@@ -107,11 +108,15 @@ def _region() -> Region:
     return wired(os.environ)
 
 
-def fence(_event: Any, context: Context) -> dict[str, object]:
+def fence(event: Any, context: Context) -> dict[str, object]:
+    if is_rehearsal(event):
+        return rehearse(of_fencing(os.environ), context, _LOGGER, _METRICS)
     return step(_region(), context, ACCEPTING, _FENCE_SECONDS)
 
 
-def recover(_event: Any, context: Context) -> dict[str, object]:
+def recover(event: Any, context: Context) -> dict[str, object]:
+    if is_rehearsal(event):
+        return rehearse(of_recovering(os.environ), context, _LOGGER, _METRICS)
     return step(_region(), context, POSTING, _RECOVER_SECONDS)
 
 

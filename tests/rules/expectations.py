@@ -4,13 +4,14 @@ _ZONES = "ABC"
 _FUNCTION_ALARMS = ("Duration", "Errors", "Throttles")
 _TIMED = ("Sweep", "Settle", "Ship", "Audit", "Finish", "Probe")
 _STEPS = ("Fence", "Recover")
+_STARTED = (*_TIMED, *_STEPS, "Decide")  # by the clock, the last three to be rehearsed
 _STOPS = ("Differences", "OldestOpenEntry")  # drills, where there are any
 _FAULTS = ("RegionLoss", "Partition", "LedgerLoss")
 _FUNCTIONS = ("Api", "Migrate", "Compare", *_TIMED, "Rotate", *_STEPS, "Decide")
 _ALARMS = (
     *("FailedRequests", "SlowPayments", "Health"),
     *(f"{function}Function{what}" for function in _FUNCTIONS for what in _FUNCTION_ALARMS),
-    *(f"{function}FunctionIdle" for function in _TIMED),
+    *(f"{function}FunctionIdle" for function in _STARTED),
     *("PeerUnreachable", "Mistakes", "TakeoverMistakes"),
     *("OpenEntries", "OldestOpenEntry", "Differences", "AuditAge", "LogAge", "DeadLetters"),
     *("LedgerCapacity", "LedgerConnections", "LedgerLag", "LedgerProcessor", "LedgerUnreachable"),
@@ -47,8 +48,7 @@ LEAVES: dict[str, dict[str, str]] = {
     "service": {
         **{f"{alarm}Alarm": "rings by being there" for alarm in _ALARMS if alarm not in _STOPS},
         "Subscriptionb69f14b8": "tells the operators",
-        **{f"{function}Schedule": "starts the function by the clock" for function in _TIMED},
-        **{f"{function}Function": "invoked by its name, by Region switch" for function in _STEPS},
+        **{f"{function}Schedule": "starts the function by the clock" for function in _STARTED},
         "CompareFunction": "invoked by its name, by operators",
         "DeadLettersPolicy": "refuses whoever comes without TLS",
         "ApplicationRotation": "has the secret rotated",

@@ -42,6 +42,11 @@ def what_came_to_nothing_is_kept(name: str, template: Template, variant: Variant
         config["FunctionName"]["Ref"]: config
         for _, config in of_type(template, "AWS::Lambda::EventInvokeConfig")
     }
+    alarmed = {  # an alarm rings once: what it starts has to be tried again
+        permission["FunctionName"]["Ref"]
+        for _, permission in of_type(template, "AWS::Lambda::Permission")
+        if permission["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
+    }
     for title, schedule in of_type(template, "AWS::Scheduler::Schedule"):
         target = schedule["Target"]
         if target.get("DeadLetterConfig", {}).get("Arn") not in queues:
@@ -50,7 +55,7 @@ def what_came_to_nothing_is_kept(name: str, template: Template, variant: Variant
         config = configured.get(function, {})
         if config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") not in queues:
             yield f"{function} forgets what failed"
-        if config.get("MaximumRetryAttempts") != 0:
+        if config.get("MaximumRetryAttempts") != 0 and function not in alarmed:
             yield f"{function} makes a mistake twice"
         every = _seconds(schedule)
         for age in (

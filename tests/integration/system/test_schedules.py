@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from templates.schedules import REHEARSAL
 from tests.integration.system.comparison import only
 from tests.integration.system.deployment import Client, System, eventually
 from tests.integration.system.stacks import Stack
 
-_STARTED = ("sweep", "settle", "ship", "audit", "finish")
+_REHEARSED = ("fence", "recover", "decide")
+_STARTED = ("sweep", "settle", "ship", "audit", "finish", *_REHEARSED)
 _ALL_TIME: dict[str, Any] = {"StartTime": "2000-01-01", "EndTime": "2100-01-01", "Period": 86400 * 365}
 
 
@@ -56,6 +58,28 @@ def test_a_function_is_started_in_both_regions_and_ends_well(
 
     eventually(runs, f"{name} is started", patience=90)
     assert _measured(system, region, "AWS/Lambda", "Errors", "Sum", FunctionName=name) == 0
+
+
+@pytest.mark.parametrize("component", _REHEARSED)
+def test_what_runs_only_in_a_disaster_finds_what_it_needs_and_changes_nothing(
+    system: System, place: str, component: str
+) -> None:
+    region = _region(system, place)
+    tables = system.aws("dynamodb", region)
+
+    def control() -> Any:
+        return tables.get_item(
+            TableName="payments-control-lab", Key={"id": {"S": "control"}}, ConsistentRead=True
+        )["Item"]
+
+    before = control()
+    answer = system.aws("lambda", region).invoke(
+        FunctionName=f"payments-{component}-{place}-lab", Payload=REHEARSAL
+    )
+    done = json.load(answer["Payload"])
+    assert "FunctionError" not in answer, done
+    assert (done["outcome"], done["missing"]) == ("rehearsed: nothing was written", {})
+    assert control() == before
 
 
 def test_what_is_open_is_told_by_the_active_region_only(system: System) -> None:

@@ -223,6 +223,13 @@ def test_the_audit_reads_every_payment_with_its_lines_once(server: Server, ledge
         assert found[identity] == Booked(each, entries(each.request))
 
 
+def test_the_fence_is_read_as_it_is(server: Server, ledger: PostgresLedger) -> None:
+    assert ledger.fence() == 0
+    with fence(server, 2):
+        assert ledger.fence() == 2
+    assert ledger.fence() == 0
+
+
 def test_nothing_is_posted_under_an_epoch_older_than_the_fence(
     server: Server, ledger: PostgresLedger
 ) -> None:

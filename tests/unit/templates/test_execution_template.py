@@ -270,7 +270,7 @@ def test_the_roles_it_makes_are_within_the_boundary() -> None:
         for name in REGIONAL
         for title, role in of_type(chosen.templates[name], "AWS::IAM::Role")
     ]
-    assert sorted(drill for drill, _ in roles) == [False] * 26 + [True] * 3
+    assert sorted(drill for drill, _ in roles) == [False] * 29 + [True] * 3
     assert all(boundary == (_DRILL_BOUNDARY if drill else _BOUNDARY) for drill, boundary in roles)
 
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from generator.render import OPENAPI
+from handlers.rehearsal import EVENT
 from templates import service
 from templates.config import Settings
 from tests.unit.templates.rendering import settings
@@ -73,9 +74,37 @@ def test_finishing_may_promote_the_one_global_database(resources: dict[str, Any]
     ]
 
 
-def test_only_finishing_runs_by_the_clock(resources: dict[str, Any]) -> None:
-    assert resources["FinishSchedule"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
-    assert not {"FenceSchedule", "RecoverSchedule"} & resources.keys()
+def test_only_finishing_runs_by_the_clock_and_the_others_are_rehearsed(resources: dict[str, Any]) -> None:
+    def started(title: str) -> tuple[str, Any]:
+        schedule = resources[f"{title}Schedule"]["Properties"]
+        return schedule["ScheduleExpression"], json.loads(schedule["Target"]["Input"])
+
+    assert started("Finish") == ("rate(1 minute)", {})
+    for title in ("Fence", "Recover", "Decide"):
+        assert started(title) == ("rate(360 minutes)", EVENT)
+
+
+def test_no_other_schedule_says_that_it_is_a_rehearsal(resources: dict[str, Any]) -> None:
+    rehearsed = {
+        title
+        for title, resource in resources.items()
+        if resource["Type"] == "AWS::Scheduler::Schedule"
+        and "rehears" in resource["Properties"]["Target"]["Input"]
+    }
+    assert rehearsed == {"FenceSchedule", "RecoverSchedule", "DecideSchedule"}
+
+
+def test_a_rehearsal_that_does_not_come_is_noticed_within_a_day(resources: dict[str, Any]) -> None:
+    for title in ("Fence", "Recover", "Decide"):
+        alarm = resources[f"{title}FunctionIdleAlarm"]["Properties"]
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == 12 * 3600
+        assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_without_an_automatic_decision_nobody_rehearses_one() -> None:
+    failover = replace(settings().failover, automatic=False)
+    made = _resources(replace(settings(), failover=failover))
+    assert not [title for title in made if title.startswith("Decide")]
 
 
 @pytest.mark.parametrize(("automatic", "without_loss_only"), [(True, "false"), (False, "true")])
