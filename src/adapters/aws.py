@@ -28,6 +28,14 @@ IMPATIENT: Final = Config(
     tcp_keepalive=True,
 )
 
+# For what runs for minutes, and would have to be begun again by a person.
+PATIENT: Final = Config(
+    connect_timeout=5,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    tcp_keepalive=True,
+)
+
 _TRANSIENT: Final = frozenset(
     {
         "InternalServerError",

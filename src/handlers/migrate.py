@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from adapters.aws import client
+from adapters.aws import PATIENT, client
 from adapters.custom_resource import Failed, LambdaContext, Request, answer
 from adapters.database import Database
 from adapters.global_cluster import members
@@ -30,7 +30,8 @@ def act(request: Request) -> Mapping[str, str]:
     """Deleting the resource keeps the schema: it belongs to the data, not to a release."""
     if request.action == "Delete":
         return {}
-    return {"Applied": applied(os.environ, client("rds"), Secrets(client("secretsmanager")))}
+    clusters, secrets = client("rds", config=PATIENT), client("secretsmanager", config=PATIENT)
+    return {"Applied": applied(os.environ, clusters, Secrets(secrets))}
 
 
 def applied(environment: Mapping[str, str], clusters: RDSClient, secrets: Secrets) -> str:
