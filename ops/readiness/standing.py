@@ -14,9 +14,9 @@ from ops.readiness.facts import Books, Comparison, Seen
 # From when on the alarms of the same names ring.
 _LONGEST_LAG_MS: Final = 5000
 _LONGEST_OPEN: Final = timedelta(minutes=10)
-_UNREACHABLE: Final = (
-    "peer-unreachable"  # how alarms begin that tell of the other region: a reason to leave it
-)
+# How alarms begin that are no reason to stay: about the other region, which may be why it is left; and about
+# the region's own health check, which is red for as long as it is not the active one.
+_NO_REASON: Final = ("peer-unreachable-", "health-")
 _HEALTHY: Final = {True: 200, False: 503}  # by whether the region is active
 
 
@@ -123,10 +123,9 @@ def alarms(seen: Seen) -> Iterator[Check]:
         yield unknown(name, region, ringing.why)
         return
     todo = "its description says what it means"
-    about = f"{seen.settings.names.service}-{_UNREACHABLE}"
-    yield judged(
-        name, region, [(f"{alarm} rings", todo) for alarm in ringing if about not in alarm], "none rings"
-    )
+    excused = tuple(f"{seen.settings.names.service}-{one}" for one in _NO_REASON)
+    problems = [(f"{alarm} rings", todo) for alarm in ringing if not alarm.startswith(excused)]
+    yield judged(name, region, problems, "none rings")
 
 
 def comparison(seen: Seen) -> Iterator[Check]:

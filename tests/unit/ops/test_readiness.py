@@ -290,6 +290,12 @@ def test_that_the_other_region_cannot_be_reached_speaks_for_a_failover() -> None
     assert report(status(observations.secondary(alarms=ringing))).ready
 
 
+def test_the_health_check_of_a_region_that_is_not_active_is_red_and_speaks_against_nothing() -> None:
+    assert report(status(observations.secondary(alarms=("payments-health-primary-prod",)))).ready
+    other = ("payments-health-primary-prod", "payments-dead-letters-primary-prod")
+    assert not report(status(observations.secondary(alarms=other))).ready
+
+
 def test_one_region_s_comparison_is_enough_for_the_ledgers() -> None:
     checks = {(check.name, check.region): check.answer for check in report(here(comparison=SILENT)).checks}
     assert checks["ledgers", None] is Answer.YES
