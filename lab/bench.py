@@ -162,7 +162,7 @@ def _named(call: Mapping[str, Any]) -> str:
     if call["service"] == "dynamodb" and call["operation"] == "GetItem":
         return SESSION if call["fault"] else "GetItem control"
     tables = {"PutItem": JOURNAL, "BatchGetItem": "BatchGetItem directory"}
-    return tables.get(call["operation"], f"{call['service']} {call['action']}")
+    return tables.get(call["operation"], f"{call['service']} {call['operation']}")
 
 
 def _statements(log: Path, start: int, posted: int) -> int:
