@@ -18,12 +18,15 @@ _CONNECT_SECONDS: Final = 2  # libpq's minimum; per address, and a cluster endpo
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where it listens. `sslmode` is an argument for servers without TLS, which only tests have."""
+    """Where it listens. `sslmode` is an argument for servers without TLS, which only tests have;
+    `connect_seconds` for whoever has minutes, and would have to be begun again by a person.
+    """
 
     host: str
     port: int
     name: str
     sslmode: str = "verify-full"
+    connect_seconds: int = _CONNECT_SECONDS
 
 
 def parameters(
@@ -43,7 +46,7 @@ def parameters(
         # Encryption by Kerberos, which libpq may prefer, goes before TLS and verifies no certificate.
         "gssencmode": "disable",
         "sslrootcert": os.environ.get("PGSSLROOTCERT") or str(CA_BUNDLE),
-        "connect_timeout": _CONNECT_SECONDS,
+        "connect_timeout": database.connect_seconds,
         "tcp_user_timeout": 3000,  # a peer that vanished is noticed before the caller gives up
         "application_name": "payments",
         "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms}"

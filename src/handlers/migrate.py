@@ -19,6 +19,8 @@ from failover.writer import is_writer
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
 
+_CONNECT_SECONDS = 20
+
 logging.getLogger().setLevel(logging.INFO)
 
 
@@ -42,7 +44,10 @@ def applied(environment: Mapping[str, str], clusters: RDSClient, secrets: Secret
     import psycopg
 
     database = Database(
-        environment["DATABASE_HOST"], int(environment["DATABASE_PORT"]), environment["DATABASE_NAME"]
+        environment["DATABASE_HOST"],
+        int(environment["DATABASE_PORT"]),
+        environment["DATABASE_NAME"],
+        connect_seconds=_CONNECT_SECONDS,
     )
     roles = Roles(
         master=environment["MASTER_SECRET"],

@@ -48,3 +48,13 @@ def test_the_server_is_always_verified(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(Credentials("user", "secret"))
+
+
+def test_who_has_minutes_waits_longer_for_the_server() -> None:
+    credentials = Credentials("user", "secret")
+    brief, patient = Database("host", 5432, "ledger"), Database("host", 5432, "ledger", connect_seconds=20)
+    waits = [
+        parameters(each, credentials, statement_ms=1, lock_ms=1)["connect_timeout"]
+        for each in (brief, patient)
+    ]
+    assert waits == [2, 20]
